@@ -1,0 +1,1 @@
+"""How an attempt is run: the executors behind one protocol."""

@@ -1,0 +1,1 @@
+"""retrain: what a training script imports."""

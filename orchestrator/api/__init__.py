@@ -1,0 +1,1 @@
+"""The REST API: routes that are a thin wrapper around services."""

@@ -1,0 +1,1 @@
+"""The command `retrain`, one file a noun."""

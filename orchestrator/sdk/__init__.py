@@ -1,0 +1,1 @@
+"""What scripts and commands use to speak to the server."""

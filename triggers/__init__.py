@@ -1,0 +1,1 @@
+"""Conditions on events and what they set off."""
