@@ -108,3 +108,13 @@ def transition(task: Task, move: Move, *, now: datetime, reason: str | None = No
     elif status in ENDED and move is not Move.PUBLISH:
         fields["ended_at"] = now
     return task.changed(**fields)
+
+
+def markdown_table() -> str:
+    """Return the table of moves as ARCHITECTURE.md shows it: a row a status, a column a move."""
+    lines = [
+        "| from | " + " | ".join(Move) + " |",
+        "|---" * (len(Move) + 1) + "|",
+        *("| " + " | ".join([status, *(MOVES[status].get(move, "") for move in Move)]) + " |" for status in Status),
+    ]
+    return "\n".join(lines)
