@@ -85,9 +85,8 @@ def main() -> None:
         imported = statistics.median(wall["import orchestrator"][1:])
         print(f"bare interpreter      {bare * 1000:7.1f} ms")
         print(f"import orchestrator   {(imported - bare) * 1000:7.1f} ms  ({imported / bare:.2f} x bare)   goal 150 ms")
-        print(
-            f"Task.init             {statistics.median(init[1:]) * 1000:7.1f} ms  (first {init[0] * 1000:.0f} ms)   goal 200 ms"
-        )
+        warm, cold = statistics.median(init[1:]) * 1000, init[0] * 1000
+        print(f"Task.init             {warm:7.1f} ms  (first {cold:.0f} ms)   goal 200 ms")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,148 @@
+"""Time from tagging a dataset version to the first line of the script that the trigger's clone runs.
+
+    python bench/trigger_latency.py [--runs 20] [--executor process|docker] [--image IMAGE]
+
+The environment is reused. The peer is measured in the same round: for processes `python -c pass` of the environment's
+own interpreter, for Docker the same container created and started by hand, up to its first line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import Dataset
+from orchestrator.cli.demo.repository import make_environment
+from orchestrator.cli.stack import Stack, choose_image
+from orchestrator.sdk.client import Client
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Server
+
+SCRIPT = """\
+import time
+print("FIRST", time.time(), flush=True)
+from orchestrator import Task
+Task.init(project_name="bench", task_name="latency")
+"""
+GOAL_SECONDS, GOAL_PROCESS, GOAL_DOCKER = 0.250, 12.0, 1.3
+
+
+def make_reference(work: Path, client: Client, server: Server) -> str:
+    """Run the script once by hand, so that there is a task to clone; return its id."""
+    repository = work / "repository"
+    repository.mkdir(parents=True)
+    (repository / "train.py").write_text(SCRIPT)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "script"]):
+        subprocess.run(
+            ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", *command],
+            cwd=repository,
+            check=True,
+        )
+    python = make_environment(work / "environment", sdk_root=work / "sdk", packages=())
+    variables = os.environ | {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token}
+    subprocess.run([python, "train.py"], cwd=repository, env=variables, check=True, capture_output=True)
+    (task,) = client.get("/tasks", project="bench")["items"]
+    return str(task["id"])
+
+
+def tag_and_wait(client: Client, *, folder: Path, index: int) -> tuple[float, str]:
+    """Publish and tag a version; return the seconds from the tag to the script's first line, and the task's id."""
+    (folder / f"{index}.txt").write_text(str(index))
+    dataset = Dataset.get(dataset_project="bench", dataset_name="latency", auto_create=True, writable_copy=True)
+    dataset.add_files(path=folder)
+    dataset.finalize(auto_upload=True)
+    tagged = time.time()
+    dataset.add_tags(["Production"])
+    while True:
+        for task in client.get("/tasks", project="bench")["items"]:
+            if task["name"] == f"run {dataset.version}" and task["status"] in {"completed", "failed"}:
+                console = client.get(f"/tasks/{task['id']}/console")["text"]
+                if task["status"] == "failed":
+                    raise SystemExit(f"{task['status_message']}\n{console}")
+                return float(console.split("FIRST ")[1].split()[0]) - tagged, str(task["id"])
+        time.sleep(0.1)
+
+
+def interpreter_of(client: Client, task: str, *, home: Path) -> Path:
+    """Return the interpreter of the environment in which a task ran."""
+    key = client.get(f"/tasks/{task}")["attempts"][-1]["environment"]
+    return home / "agent" / "environments" / key / "bin" / "python"
+
+
+def bare_process(python: Path) -> float:
+    """Return the seconds of `python -c pass`."""
+    begun = time.perf_counter()
+    subprocess.run([python, "-c", "pass"], check=True)
+    return time.perf_counter() - begun
+
+
+def bare_container(image: str, *, python: Path, home: Path) -> float:
+    """Create and start a container with the same mount and limits by hand; return the seconds to its first line."""
+    import docker  # noqa: PLC0415  only this peer needs it
+
+    client = docker.from_env()
+    begun = time.time()
+    container = client.containers.create(
+        image,
+        [str(python), "-c", "import time; print(time.time())"],
+        user=f"{os.getuid()}:{os.getgid()}",
+        init=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        volumes={str(home): {"bind": str(home), "mode": "rw"}},
+    )
+    try:
+        container.start()
+        container.wait()
+        return float(container.logs().split()[0]) - begun
+    finally:
+        container.remove(force=True)
+        client.close()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--executor", choices=["process", "docker"], default="process")
+    parser.add_argument("--image", default=os.environ.get("RETRAIN_DOCKER_IMAGE"))
+    options = parser.parse_args()
+    image, how = choose_image(options.executor, image=options.image)
+    print(how)
+    with tempfile.TemporaryDirectory(prefix="retrain-latency-") as scratch:
+        home = Path(scratch) / "home"
+        with Stack(home, port=0, image=image).running(say=lambda _: None) as server:
+            os.environ |= {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token, "RETRAIN_HOME": str(home)}
+            client = Client(server.url, server.token)
+            reference = make_reference(Path(scratch) / "work", client, server)
+            action = {"task": reference, "queue": "default", "name": "run ${dataset.version}"}
+            condition = {"project": "bench", "on_tags": ["Production"]}
+            client.put("/triggers", {"name": "latency", "condition": condition, "action": action})
+            folder = Path(scratch) / "files"
+            folder.mkdir()
+            _, task = tag_and_wait(client, folder=folder, index=0)  # builds the environment
+            python = interpreter_of(client, task, home=home)
+            ours, peers = [], []
+            for index in range(1, options.runs + 1):
+                ours.append(tag_and_wait(client, folder=folder, index=index)[0])
+                peers.append(bare_process(python) if image is None else bare_container(image, python=python, home=home))
+    median, peer = statistics.median(ours), statistics.median(peers)
+    ratio = statistics.median(one / other for one, other in zip(ours, peers, strict=True))
+    name = "python -c pass" if image is None else "the same container by hand"
+    goal = f"{GOAL_SECONDS * 1000:.0f} ms and {GOAL_PROCESS:.0f} x" if image is None else f"{GOAL_DOCKER} x"
+    print(
+        f"tag to first line  median {median * 1000:6.0f} ms  (min {min(ours) * 1000:.0f}, max {max(ours) * 1000:.0f})"
+    )
+    print(f"{name:18} median {peer * 1000:6.0f} ms")
+    print(f"ratio              median {ratio:6.2f} x   goal {goal}, {options.runs} runs")
+
+
+if __name__ == "__main__":
+    main()
