@@ -32,8 +32,8 @@ class Tasks(Protocol):
     def add(self, task: Task, *, parameters: Sequence[Parameter] = ()) -> None:
         """Store a new task. `Conflict` when its `firing` has made a task already."""
 
-    def get(self, task_id: str) -> Task:
-        """Return the task."""
+    def get(self, task_id: str, *, lock: bool = False) -> Task:
+        """Return the task; with `lock` no other transaction changes or locks it until this one ends."""
 
     def replace(self, task: Task, *, expected: Task) -> None:
         """Write the task where its row still has the status and attempt of `expected`, else `StaleTask`."""
@@ -204,6 +204,9 @@ class Datasets(Protocol):
 
     def entries(self, version_id: str, *, after: str | None = None, limit: int | None = 1000) -> list[ManifestEntry]:
         """Return manifest entries sorted by path (as bytes), those after the path `after`."""
+
+    def clashes(self, version_id: str, paths: Sequence[str]) -> list[str]:
+        """Return those of these paths that are files in the manifest and directories of other files in it, too."""
 
     def totals(self, version_id: str) -> tuple[int, int]:
         """Return how many files a version has and the sum of their sizes in bytes."""

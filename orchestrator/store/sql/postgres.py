@@ -1,0 +1,160 @@
+"""The database for teams and several API processes: PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import create_engine, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, OperationalError
+from typing_extensions import override
+
+from orchestrator.errors import Unavailable
+from orchestrator.store.migrations import upgrade
+from orchestrator.store.sql.failures import is_absence, is_retried
+from orchestrator.store.sql.notifications import CHANNEL, Notifications
+from orchestrator.store.sql.store import SqlStore
+from orchestrator.store.sql.transaction import SqlTransaction
+from orchestrator.store.sql.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import URL, Table
+    from sqlalchemy.dialects.postgresql import Insert
+
+    from orchestrator.records.event import Event
+    from orchestrator.store.protocol import Transaction
+    from orchestrator.store.sql.listeners import Listener
+
+T = TypeVar("T")
+
+_PATIENCE_SECONDS = 5.0
+"""How long a unit of work is tried again while the server is away, as it is while it restarts."""
+
+_LONGEST_PAUSE_SECONDS = 0.5
+
+
+class PostgresUnit(Unit):
+    """A transaction of PostgreSQL, whose clock is the server's."""
+
+    @override
+    def read_clock(self) -> datetime:
+        moment: datetime = self.scalar(select(func.now()))
+        return moment.astimezone(UTC)
+
+    @override
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
+
+    @override
+    def claim_duty(self, name: str) -> bool:
+        return bool(self.scalar(select(func.pg_try_advisory_xact_lock(lock_number(f"duty {name}")))))
+
+
+class PostgresStore(SqlStore):
+    """A store on a server.
+
+    Args:
+        url: with the driver `postgresql+psycopg`.
+
+    Raises:
+        Unavailable: nobody answers there, or refuses.
+        DatabaseTooNew: a later release wrote it.
+    """
+
+    def __init__(self, url: URL) -> None:
+        super().__init__()
+        self._where = url.render_as_string(hide_password=True)
+        self._origin = uuid.uuid4().hex
+        # As many as a server has threads may be open for a moment; few stay.
+        self._engine = create_engine(url, pool_size=5, max_overflow=60, pool_use_lifo=True)
+        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._notifications = Notifications(self._engine, origin=self._origin, listeners=self._listeners)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(select(func.pg_advisory_xact_lock(lock_number("schema"))))
+                upgrade(connection)
+        except OperationalError as error:
+            self._engine.dispose()
+            raise self._unavailable(error) from error
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @override
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        result, events = self._persistently(lambda: self._write_once(work))
+        if events:
+            self._listeners.tell(events)
+        return result
+
+    @override
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        return self._persistently(lambda: self._read_once(work))
+
+    @override
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        end = super().subscribe(listener)
+        self._notifications.start()
+        return end
+
+    @override
+    def close(self) -> None:
+        self._notifications.close()
+        self._engine.dispose()
+
+    def _read_once(self, work: Callable[[Transaction], T]) -> T:
+        with self._reading.begin() as connection:
+            return work(SqlTransaction(PostgresUnit(connection)))
+
+    def _write_once(self, work: Callable[[Transaction], T]) -> tuple[T, list[Event]]:
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            unit = PostgresUnit(connection)
+            result = work(SqlTransaction(unit))
+            events = unit.write_events()
+            if events:
+                unit.execute(select(func.pg_notify(CHANNEL, literal(self._origin))))
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                if is_retried(error):
+                    raise
+                raise Unavailable(
+                    "The database broke off during a commit; whether it was carried out is not known.",
+                    hint="Look whether what you wanted is there; repeat it if not.",
+                ) from error
+        return result, events
+
+    def _persistently(self, attempt: Callable[[], T]) -> T:
+        """Run a transaction again when the database asks for it, or was away before the commit."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        pause = 0.005
+        while True:
+            try:
+                return attempt()
+            except DBAPIError as error:
+                if not is_retried(error) and not is_absence(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise self._unavailable(error) from error
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  so that two do not meet again
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _unavailable(self, error: DBAPIError) -> Unavailable:
+        complaint = str(error.orig).strip().splitlines()[0]
+        return Unavailable(
+            f"The database at {self._where} cannot be used: {complaint}",
+            hint="Check that it runs and that the URL, the user and the password are right.",
+        )
+
+
+def lock_number(name: str) -> int:
+    """Return the number under which PostgreSQL knows an advisory lock of that name."""
+    digest = hashlib.sha256(f"retrain {name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,125 @@
+"""The embedded database: SQLite, one process, one writer."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool, QueuePool
+from typing_extensions import override
+
+from orchestrator.errors import Unavailable
+from orchestrator.store.migrations import upgrade
+from orchestrator.store.sql.group_commit import GroupCommit
+from orchestrator.store.sql.store import SqlStore
+from orchestrator.store.sql.transaction import SqlTransaction
+from orchestrator.store.sql.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection as RawConnection
+
+    from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy.dialects.sqlite import Insert
+
+    from orchestrator.store.protocol import Transaction
+
+T = TypeVar("T")
+
+_BUSY_SECONDS = 30.0
+"""How long to wait for another process, such as a backup, to release the database."""
+
+
+class SqliteUnit(Unit):
+    """A transaction of SQLite. Its clock is this host's: there is one process."""
+
+    @override
+    def read_clock(self) -> datetime:
+        return datetime.now(UTC)
+
+    @override
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
+
+    @override
+    def claim_duty(self, name: str) -> bool:
+        return True
+
+
+class SqliteStore(SqlStore):
+    """A store in a file.
+
+    Args:
+        url: `sqlite:///PATH`. The directory is made where it is missing; nobody else may look into either.
+
+    Raises:
+        Unavailable: the file cannot be opened.
+        DatabaseTooNew: a later release wrote it.
+    """
+
+    def __init__(self, url: URL) -> None:
+        super().__init__()
+        path = Path(url.database or "").absolute()
+        _make_private(path)
+        url = url.set(database=str(path))
+        writer = _engine(url, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL"))
+        try:
+            with writer.begin() as connection:
+                upgrade(connection)
+            connection = writer.connect()
+        except OperationalError as error:
+            raise Unavailable(f"{path} cannot be opened as a database: {error.orig}.") from error
+        self._writer = GroupCommit(connection, unit=SqliteUnit, listeners=self._listeners)
+        self._readers = _engine(url, begin="BEGIN", pragmas=("query_only=ON",), pooled=True)
+
+    @override
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        return self._writer.run(work)
+
+    @override
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        with self._readers.begin() as connection:
+            return work(SqlTransaction(SqliteUnit(connection)))
+
+    @override
+    def close(self) -> None:
+        self._writer.close()
+        self._readers.dispose()
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise Unavailable(
+            f"The database {path} cannot be opened: {error.strerror}.",
+            hint="Name a place that can be written to with RETRAIN_HOME or the database's URL.",
+        ) from error
+
+
+def _engine(url: URL, *, begin: str, pragmas: tuple[str, ...], pooled: bool = False) -> Engine:
+    """Make an engine of which every connection is set up alike and begins its transactions with these words."""
+    arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False, "isolation_level": None}
+    if pooled:
+        # Few stay open: each has a cache of its own. As many as a server has threads may be open for a moment.
+        pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 60, "pool_use_lifo": True}
+    else:
+        pool = {"poolclass": NullPool}
+    engine = create_engine(url, connect_args=arguments, **pool)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: RawConnection, _record: object) -> None:
+        for pragma in ("foreign_keys=ON", *pragmas):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin_explicitly(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,59 @@
+"""The tables. Columns carry the names of the records' fields; nested parts and lists are JSON.
+
+Tags stand twice: as a list in the row, which is what is read and compared, and one a row beside it, for filters.
+A change here needs a migration: `tests/contract/test_store_migrations.py` compares the two.
+"""
+
+from __future__ import annotations
+
+from orchestrator.store.sql.tables.base import metadata, schema_version
+from orchestrator.store.sql.tables.datasets import (
+    blobs,
+    dataset_heads,
+    dataset_tags,
+    dataset_versions,
+    manifest_entries,
+)
+from orchestrator.store.sql.tables.events import cursors, events, firing_events, firings, trigger_revisions, triggers
+from orchestrator.store.sql.tables.reports import (
+    console_chunks,
+    reports,
+    series,
+    series_attempts,
+    series_batches,
+    series_chunks,
+)
+from orchestrator.store.sql.tables.system import agents, answers, principals, queues, settings
+from orchestrator.store.sql.tables.tasks import artifacts, attempts, parameters, task_tags, tasks
+
+__all__ = [
+    "agents",
+    "answers",
+    "artifacts",
+    "attempts",
+    "blobs",
+    "console_chunks",
+    "cursors",
+    "dataset_heads",
+    "dataset_tags",
+    "dataset_versions",
+    "events",
+    "firing_events",
+    "firings",
+    "manifest_entries",
+    "metadata",
+    "parameters",
+    "principals",
+    "queues",
+    "reports",
+    "schema_version",
+    "series",
+    "series_attempts",
+    "series_batches",
+    "series_chunks",
+    "settings",
+    "task_tags",
+    "tasks",
+    "trigger_revisions",
+    "triggers",
+]
