@@ -1,1 +1,36 @@
-"""retrain: what a training script imports."""
+"""retrain: what a training script imports.
+
+    from orchestrator import Dataset, Logger, Task
+
+Names are loaded when they are first used: the server, agents and the command import this package, too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.sdk.dataset import Dataset
+    from orchestrator.sdk.logger import Logger
+    from orchestrator.sdk.task import Task
+
+__all__ = ["Dataset", "Logger", "Task"]
+
+_HOMES = {
+    "Dataset": "orchestrator.sdk.dataset",
+    "Logger": "orchestrator.sdk.logger",
+    "Task": "orchestrator.sdk.task",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,6 +17,7 @@ raises the same class again on the other side.
     │   ├── StaleAttempt           a newer attempt, or none, owns the task
     │   ├── IllegalTransition      the lifecycle has no such move
     │   ├── StaleRevision          the trigger was edited or removed
+    │   ├── TaskEnded              it ended otherwise than was waited for
     │   ├── HeadMoved              another version was finalized from the same parent
     │   └── AlreadyExists          the name is taken
     ├── DigestMismatch             bytes are not what their digest says
@@ -135,6 +136,12 @@ class StaleRevision(Conflict):
     """The trigger was edited or removed since it was read."""
 
     code = "stale_revision"
+
+
+class TaskEnded(Conflict):
+    """The task ended otherwise than was waited for."""
+
+    code = "task_ended"
 
 
 class HeadMoved(Conflict):

@@ -32,6 +32,14 @@ class Page(Record, Generic[T]):
     next: str | None = None
 
 
+class ProjectSummary(Record):
+    """`GET /projects`: a project path in use."""
+
+    project: str
+    tasks: int
+    datasets: int
+
+
 class CreateTask(Record):
     """`POST /tasks`."""
 
@@ -156,6 +164,18 @@ class SeriesBatch(Record):
     points: tuple[Points, ...] = Field(min_length=1)
 
 
+class SeriesStored(Record):
+    """What `POST /tasks/{id}/series` answers: False when the batch was stored before."""
+
+    stored: bool
+
+
+class ConsoleLength(Record):
+    """What `PUT /tasks/{id}/console` answers: how many bytes there are now, where to go on."""
+
+    length: int
+
+
 class ConsoleText(Record):
     """`GET /tasks/{id}/console?attempt=&after=`."""
 
@@ -266,6 +286,12 @@ class Digests(Record):
     """`POST /blobs/missing`: answered by those of them that are not stored."""
 
     digests: tuple[Digest, ...] = Field(max_length=100_000)
+
+
+class MissingBlobs(Record):
+    """What `POST /blobs/missing` answers, in the order asked."""
+
+    missing: tuple[Digest, ...]
 
 
 class StoredBlob(Record):

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.errors import InvalidPath, InvalidRequest
+from orchestrator.errors import InvalidRequest
 from orchestrator.records.base import Digest, Id, Moment, Name, ProjectPath, Record, Tag
 
 _VERSION = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$")
@@ -28,7 +28,7 @@ class SemanticVersion(Record):
         Raises:
             InvalidRequest: the text is not three whole numbers joined by dots.
         """
-        match = _VERSION.match(text)
+        match = _VERSION.fullmatch(text)
         if match is None:
             raise InvalidRequest(f"{text!r} is no version.", hint="Write three whole numbers, such as 1.0.0.")
         major, minor, patch = (int(part) for part in match.groups())
@@ -87,31 +87,7 @@ class ManifestEntry(Record):
     """One file of a version."""
 
     path: str
-    """Relative to the version's root, parts joined by `/`; `check_path` holds."""
+    """Relative to the version's root, parts joined by `/`; `records.paths.check_path` holds."""
     size_bytes: int = Field(ge=0)
     digest: Digest
     mode: int = Field(default=0o644, ge=0, le=0o777)
-
-
-def check_path(path: str) -> str:
-    """Return a manifest path when it is safe to write below a root, on the way in as on the way out.
-
-    Raises:
-        InvalidPath: the path is absolute, holds `..`, `.`, an empty part or NUL, or a part has over 255 bytes.
-    """
-    try:
-        encoded = path.encode()
-    except UnicodeEncodeError:
-        raise InvalidPath(f"{path!r} is not valid UTF-8.", hint="Rename the file.") from None
-    parts = encoded.split(b"/")
-    if not path or b"\0" in encoded:
-        raise InvalidPath(f"{path!r} is no file name.")
-    if encoded.startswith(b"/") or b".." in parts:
-        raise InvalidPath(
-            f"{path!r} leaves the dataset.", hint="Paths are relative to the root, without '..'."
-        )
-    if b"" in parts or b"." in parts:
-        raise InvalidPath(f"{path!r} has an empty part.", hint="Write it without '//' and './'.")
-    if any(len(part) > 255 for part in parts):  # noqa: PLR2004  NAME_MAX of every file system in use
-        raise InvalidPath(f"{path!r} has a name of more than 255 bytes.", hint="Shorten it.")
-    return path

@@ -1,0 +1,44 @@
+"""`retrain agent`: take tasks from queues and run them on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.daemon_log import log_to_stderr
+from orchestrator.errors import InvalidRequest
+from orchestrator.settings import find_server, home_directory
+
+
+@click.command()
+@click.option(
+    "--queue", "queues", multiple=True, help="To take from, in order of preference; default where none is given."
+)
+@click.option("--docker", "image", metavar="IMAGE", help="Run attempts in containers of this image, not as processes.")
+@click.option("--name", default="", help="Of this agent; made from host and home directory where it is not given.")
+@click.option("--redis", "redis_url", metavar="URL", envvar="REDIS_URL", help="REDIS_URL where it is not given.")
+@click.option(
+    "--stop-runs", is_flag=True, help="End the runs with the agent; else the next agent here takes them over."
+)
+def agent(*, queues: tuple[str, ...], image: str | None, name: str, redis_url: str | None, stop_runs: bool) -> None:
+    """Take tasks and run them until it is ended; a lane for the queue `services` is beside the slot."""
+    server = find_server()
+    if not redis_url:
+        raise InvalidRequest("An agent needs to know where Redis is.", hint="Set REDIS_URL as it is for the server.")
+    from agent.daemon import run_agent  # noqa: PLC0415  RQ, pydantic and Docker cost half a second
+
+    from agent.settings import AgentSettings, slots_for  # noqa: PLC0415  likewise
+
+    log_to_stderr()
+    run_agent(
+        AgentSettings(
+            home=home_directory(),
+            url=server.url,
+            token=server.token,
+            redis_url=redis_url,
+            slots=slots_for(queues or ("default",)),
+            name=name,
+            executor="docker" if image else "process",
+            image=image,
+            stop_runs=stop_runs,
+        )
+    )

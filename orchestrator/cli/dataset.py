@@ -1,0 +1,176 @@
+"""`retrain dataset`: versions of data; `add`, `remove` and `get`, which move files, stand beside this file."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.connection import connected
+from orchestrator.cli.dataset_files import add, get, remove
+from orchestrator.cli.lookup import find_dataset
+from orchestrator.cli.output import (
+    ago,
+    json_option,
+    limit_option,
+    print_fields,
+    print_json,
+    print_list,
+    short,
+    size,
+    when,
+)
+from orchestrator.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Item = dict[str, Any]
+
+FILES_SHOWN = 20
+
+
+@click.group()
+def dataset() -> None:
+    """Make, fill, tag and fetch dataset versions.
+
+    DATASET is an id, a beginning of one that no other version has, PROJECT/NAME@VERSION, or PROJECT/NAME for the newest
+    version: the newest draft where files are added, removed or finalized, else the newest final one.
+    """
+
+
+dataset.add_command(add)
+dataset.add_command(remove)
+dataset.add_command(get)
+
+
+@dataset.command()
+@click.argument("project")
+@click.argument("name")
+@click.option("--version", help="Such as 1.2.0; counts up from the newest where it is not given.")
+@click.option("--parent", "parents", multiple=True, metavar="DATASET", help="Begin with the files of this version.")
+@click.option("--tag", "tags", multiple=True)
+@click.option("--description", default="")
+@json_option
+def create(
+    *,
+    project: str,
+    name: str,
+    version: str | None,
+    parents: tuple[str, ...],
+    tags: tuple[str, ...],
+    description: str,
+    as_json: bool,
+) -> None:
+    """Make a draft: a version that files can be added to. Without --parent it is empty."""
+    with connected() as client:
+        body = {
+            "project": project,
+            "name": name,
+            "version": version,
+            "parents": [find_dataset(client, parent)["id"] for parent in parents],
+            "tags": tags,
+            "description": description,
+        }
+        _tell(client.post("/datasets", body), as_json=as_json)
+
+
+@dataset.command()
+@click.argument("name", metavar="DATASET")
+@json_option
+def finalize(*, name: str, as_json: bool) -> None:
+    """Make a draft final: it never changes again, and triggers may act on it."""
+    with connected() as client:
+        found = find_dataset(client, name, states=["open"])
+        _tell(client.post(f"/datasets/{found['id']}/finalize"), as_json=as_json)
+
+
+@dataset.command()
+@click.argument("name", metavar="DATASET")
+@click.option("--add", "added", multiple=True, metavar="TAG", help="May be given several times: one event in all.")
+@click.option("--remove", "removed", multiple=True, metavar="TAG")
+@json_option
+def tag(*, name: str, added: tuple[str, ...], removed: tuple[str, ...], as_json: bool) -> None:
+    """Put tags on a version, or take them off; triggers may act on it."""
+    if not added and not removed:
+        raise InvalidRequest("Nothing is to be tagged.", hint="Say which: --add TAG or --remove TAG.")
+    with connected() as client:
+        found = find_dataset(client, name)
+        _tell(client.post(f"/datasets/{found['id']}/tags", {"add": added, "remove": removed}), as_json=as_json)
+
+
+@dataset.command("list")
+@click.option("--project", help="This project and all below it.")
+@click.option("--name", help="Exactly this name.")
+@click.option("--tag", "tags", multiple=True, help="Versions that have this tag.")
+@click.option("--state", type=click.Choice(["open", "final", "published"]))
+@limit_option
+@json_option
+def list_datasets(
+    *, project: str | None, name: str | None, tags: tuple[str, ...], state: str | None, limit: int | None, as_json: bool
+) -> None:
+    """List dataset versions, newest first."""
+    with connected() as client:
+        print_list(
+            client.pages("/datasets", project=project, name=name, tag=tags, state=state),
+            as_json=as_json,
+            headings=("ID", "DATASET", "STATE", "FILES", "SIZE", "TAGS", "CREATED"),
+            row=lambda item: (
+                short(item["id"]),
+                f"{item['project']}/{item['name']}@{item['version']}",
+                item["state"],
+                item["file_count"],
+                size(item["size_bytes"]),
+                item["tags"],
+                ago(item["created_at"]),
+            ),
+            limit=limit,
+        )
+
+
+@dataset.command()
+@click.argument("name", metavar="DATASET")
+@click.option("--files", "all_files", is_flag=True, help=f"List all files, not the first {FILES_SHOWN} alone.")
+@json_option
+def show(*, name: str, all_files: bool, as_json: bool) -> None:
+    """Show a version: what it holds and where it comes from."""
+    with connected() as client:
+        found = find_dataset(client, name)
+        entries = client.pages(f"/datasets/{found['id']}/entries")
+        if as_json:
+            print_json(found | ({"entries": list(entries)} if all_files else {}))
+            return
+        print_fields(_fields(found))
+        shown = list(entries if all_files else itertools.islice(entries, FILES_SHOWN))
+    if not shown:
+        return
+    click.secho("\nfiles", bold=True)
+    print_fields((f"  {entry['path']}", size(entry["size_bytes"])) for entry in shown)
+    if found["file_count"] > len(shown):
+        click.echo(f"  … and {found['file_count'] - len(shown)} more: --files")
+
+
+def _fields(found: Item) -> Sequence[tuple[str, object]]:
+    changes = f"{found['added_count']} added, {found['modified_count']} modified, {found['removed_count']} removed"
+    return (
+        ("dataset", f"{found['project']}/{found['name']}"),
+        ("version", found["version"]),
+        ("id", found["id"]),
+        ("state", found["state"]),
+        ("tags", found["tags"]),
+        ("description", found["description"]),
+        ("parents", found["parents"]),
+        ("files", f"{found['file_count']}, {size(found['size_bytes'])}; {changes}"),
+        ("made by task", found["task"]),
+        ("created", when(found["created_at"])),
+        ("finalized", when(found["finalized_at"])),
+    )
+
+
+def _tell(found: Item, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    tags = f"  {', '.join(found['tags'])}" if found["tags"] else ""
+    click.echo(f"{found['id']}  {found['project']}/{found['name']}@{found['version']}  {found['state']}{tags}")

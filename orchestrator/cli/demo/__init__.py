@@ -1,0 +1,161 @@
+"""`retrain demo`: the whole loop on sensor data, from nothing, in about a minute."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.demo.days import FIRST, collect_days
+from orchestrator.cli.demo.loop import (
+    PROJECT,
+    TAG,
+    TRIGGER,
+    Row,
+    publish,
+    register_trigger,
+    result_of,
+    run_by_hand,
+    wait_for_training,
+)
+from orchestrator.cli.demo.repository import make_environment, make_repository
+from orchestrator.cli.stack import Stack, choose_image
+from orchestrator.errors import InvalidRequest
+from orchestrator.sdk.client import Client
+
+
+class Story:
+    """Says what happens, with the seconds since the beginning: a line each, on a terminal and elsewhere."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        click.echo(f"{time.monotonic() - self._begun:6.1f} s  {text}")
+
+
+def _home(chosen: Path | None) -> Path:
+    if chosen is None:
+        return Path(tempfile.mkdtemp(prefix="retrain-demo-"))
+    if chosen.exists() and any(chosen.iterdir()):
+        raise InvalidRequest(f"{chosen} is not empty.", hint="The demo begins from nothing: name a new directory.")
+    chosen.mkdir(parents=True, exist_ok=True)
+    return chosen.resolve()
+
+
+def _table(rows: list[Row]) -> None:
+    from rich.console import Console  # noqa: PLC0415  the command starts faster without it
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title="What came of it")
+    for heading in (
+        "version",
+        "files added",
+        "task",
+        "attempt",
+        "executor",
+        "environment",
+        "tag to first line",
+        "accuracy",
+    ):
+        table.add_column(heading, justify="right" if heading in {"files added", "attempt", "accuracy"} else "left")
+    for row in rows:
+        table.add_row(
+            row.version,
+            str(row.added),
+            row.task,
+            str(row.attempt),
+            row.executor,
+            row.environment,
+            "" if row.seconds is None else f"{row.seconds:.2f} s",
+            f"{row.accuracy:.4f}",
+        )
+    console = Console()
+    Console(width=max(console.width, 118)).print(table)
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with a CSV file a day; a simulated room without.")
+@click.option("--days", type=click.IntRange(1, 365), default=5, show_default=True, help="Days handed in one by one.")
+@click.option("--executor", type=click.Choice(["docker", "process"]), help="Docker where an engine and the image are.")
+@click.option("--docker-image", metavar="IMAGE", envvar="RETRAIN_DOCKER_IMAGE", help="Image for the Docker executor.")
+@click.option("--home", type=click.Path(path_type=Path), help="New directory for all state; kept.")
+@click.option("--keep", is_flag=True, help="Keep the state where --home is not given.")
+def demo(
+    *, data: Path | None, days: int, executor: str | None, docker_image: str | None, home: Path | None, keep: bool
+) -> None:
+    """Run the whole loop on sensor data: versions, trigger, clones, agent, metrics."""
+    story = Story()
+    handed_in = collect_days(data, following=days)
+    image, why = choose_image(executor, image=docker_image)
+    signal.signal(signal.SIGTERM, _interrupt)
+    root = _home(home)
+    kept = keep or home is not None
+    try:
+        rows = _run(story, root=root, days=handed_in, image=image, why=why)
+    finally:
+        if not kept:
+            shutil.rmtree(root)
+    _table(rows)
+    click.echo("To go on by hand:\n")
+    if not kept:
+        click.echo("    retrain demo --keep        # the same, and its state stays; or in a home of your own:")
+    click.echo(f"    export RETRAIN_HOME={root if kept else '~/.retrain'}")
+    click.echo("    retrain up                 # in one terminal; in another:")
+    if kept:
+        click.echo("    retrain task list")
+        click.echo(f"    retrain task clone {rows[-1].task} --set General/TREES=80 --enqueue default")
+        click.echo(f"    retrain trigger firings '{TRIGGER}'")
+        click.echo(f"    retrain dataset list --project {PROJECT}")
+    else:
+        click.echo("    retrain agents list")
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(story: Story, *, root: Path, days: dict[str, bytes], image: str | None, why: str) -> list[Row]:
+    names = sorted(days)
+    stack = Stack(root, port=0, image=image)
+    story.say(f"home {root}; {why}")
+    with stack.running(say=story.say) as server:
+        os.environ.update(RETRAIN_URL=server.url, RETRAIN_TOKEN=server.token, RETRAIN_HOME=str(root))
+        client = Client(server.url, server.token)
+        work = root / "demo"
+        make_repository(work / "repository")
+        story.say("a git repository with a training script, an uncommitted edit and an untracked module")
+        python = make_environment(work / "environment", sdk_root=root / "agent" / "sdk")
+        story.say("an environment with scikit-learn, as a user would have")
+        first = publish({name: days[name] for name in names[:FIRST]}, inbox=work / "labelled" / "first")
+        story.say(f"dataset {PROJECT} {first.version} from {FIRST} days")
+        run_by_hand(
+            work / "repository",
+            python=python,
+            dataset=first,
+            variables={"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token},
+            log=work / "by_hand.log",
+        )
+        (reference,) = client.get("/tasks", project=PROJECT)["items"]
+        rows = [result_of(client, client.get(f"/tasks/{reference['id']}"), dataset=first, tagged_at=None)]
+        story.say(f"the script, run once by hand: task {reference['id']}, accuracy {rows[0].accuracy:.4f}")
+        register_trigger(client, reference=reference["id"])
+        story.say(f"trigger '{TRIGGER}': each version tagged {TAG} is trained on")
+        for name in names[FIRST:]:
+            dataset = publish({name: days[name]}, inbox=work / "labelled" / name)
+            tagged_at = time.time()
+            dataset.add_tags([TAG])
+            stages: list[str] = []
+            detail = wait_for_training(client, dataset=dataset, say=stages.append)
+            rows.append(result_of(client, detail, dataset=dataset, tagged_at=tagged_at))
+            story.say(f"{name} is version {dataset.version}: {' > '.join(stages)}, accuracy {rows[-1].accuracy:.4f}")
+    return rows
+
+
+__all__ = ["demo"]

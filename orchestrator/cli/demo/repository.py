@@ -1,0 +1,83 @@
+"""The demo's git repository, and the environment in which its script is run by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.sdk_mount import sdk_directory
+
+from orchestrator.errors import EnvironmentFailed, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROJECT = Path(__file__).parent / "project"
+UNTRACKED = "features.py"
+EDITED = "config.py"
+COMMITTED_LINE, EDITED_LINE = "TREES = 20", "TREES = 40"
+"""The edit that stays uncommitted: the file holds the second, the commit the first."""
+
+
+def make_repository(root: Path) -> None:
+    """Write the training script into a new git repository, with an uncommitted edit and an untracked module.
+
+    Raises:
+        Unavailable: git is not installed, or does not do it; the message is its own.
+    """
+    root.mkdir(parents=True)
+    for source in sorted(PROJECT.glob("*.py")):
+        if source.name != UNTRACKED:
+            (root / source.name).write_text(source.read_text().replace(EDITED_LINE, COMMITTED_LINE))
+    author = ("-c", "user.name=retrain demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "Train on sensor data")):
+        try:
+            subprocess.run(["git", *author, *command], cwd=root, check=True, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise Unavailable("git is not installed.", hint="Install it: apt install git") from None
+        except subprocess.CalledProcessError as error:
+            raise Unavailable(f"git {command[0]} failed: {error.stderr.strip()}") from None
+    for name in (EDITED, UNTRACKED):
+        (root / name).write_text((PROJECT / name).read_text())
+
+
+def base_requirements() -> list[str]:
+    """Return what the base install of this distribution requires, without the extras."""
+    required = metadata.requires("retrain-orchestrator") or []
+    return [line for line in required if "extra ==" not in line]
+
+
+def make_environment(root: Path, *, sdk_root: Path, packages: Sequence[str] = ("scikit-learn",)) -> Path:
+    """Build a virtual environment such as a user would train in, and return its interpreter.
+
+    It holds these packages and what `pip install retrain-orchestrator` brings; the SDK itself comes from this very
+    installation, so that it works where no index offers it.
+
+    Args:
+        root: where the environment goes.
+        sdk_root: where the SDK's code is copied to.
+        packages: what the script needs, as requirements.
+
+    Raises:
+        EnvironmentFailed: uv could not install the packages; the message is its own.
+    """
+    from uv import find_uv_bin  # noqa: PLC0415  the command alone needs it, and it comes with the extra `agent`
+
+    uv = find_uv_bin()
+    python = root / "bin" / "python"
+    for command in (
+        ("venv", "--quiet", "--python", sys.executable, str(root)),
+        ("pip", "install", "--quiet", "--python", str(python), *packages, *base_requirements()),
+    ):
+        done = subprocess.run([uv, *command], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise EnvironmentFailed(
+                f"The demo's environment could not be built: {done.stderr.strip()}",
+                hint="The demo needs a package index, or its packages in uv's cache.",
+            )
+    (site_packages,) = root.glob("lib/python*/site-packages")
+    (site_packages / "retrain_demo.pth").write_text(f"{sdk_directory(sdk_root)}\n")
+    return python

@@ -1,0 +1,93 @@
+"""The command `retrain`: which commands there are and how each ends. Their modules are imported when they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from orchestrator.errors import InvalidRequest, OrchestratorError, ServerUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FAILED, WRONG_USE, NO_CONNECTION, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes; 130 is what shells give to a program that Ctrl-C ended."""
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("orchestrator.cli.demo:demo", "The whole loop on sensor data, in about a minute, from nothing."),
+    "up": ("orchestrator.cli.up:up", "Server, scheduler, Redis and one agent on this machine."),
+    "login": ("orchestrator.cli.login:login", "Remember a server and a token for this user."),
+    "task": ("orchestrator.cli.task:task", "List, show, clone, enqueue and stop tasks; their console and metrics."),
+    "dataset": ("orchestrator.cli.dataset:dataset", "Make, fill, tag and fetch dataset versions."),
+    "trigger": ("orchestrator.cli.trigger:trigger", "Say what is to happen when a dataset version is tagged."),
+    "queue": ("orchestrator.cli.queue:queue", "The lines in which tasks wait for agents."),
+    "agents": ("orchestrator.cli.agents:agents", "The agents that take tasks."),
+    "token": ("orchestrator.cli.token:token", "Make, list and revoke tokens."),
+    "server": ("orchestrator.cli.server:server", "Serve the API."),
+    "scheduler": ("orchestrator.cli.scheduler:scheduler", "Serve triggers."),
+    "agent": ("orchestrator.cli.agent:agent", "Take tasks from queues and run them on this machine."),
+}
+"""Name to where the command is and what it does, in the order in which help shows them."""
+
+
+class Retrain(click.Group):
+    """A group that knows its commands by name and turns errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  likewise
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  likewise
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  what a command returns
+        """Run the command; an error that is known becomes one line on stderr."""
+        with _ending(ctx):
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _ending(context: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except OrchestratorError as error:
+        _end(context, error)
+    except KeyboardInterrupt:
+        context.exit(INTERRUPTED)
+
+
+def _end(context: click.Context, error: OrchestratorError) -> NoReturn:
+    if os.environ.get("RETRAIN_TRACEBACK"):
+        raise error
+    click.echo(f"error: {error}", err=True)
+    if isinstance(error, ServerUnreachable):
+        context.exit(NO_CONNECTION)
+    context.exit(WRONG_USE if isinstance(error, InvalidRequest) else FAILED)
+
+
+@click.group(cls=Retrain, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="retrain-orchestrator", prog_name="retrain")
+def main() -> None:
+    """Retrain models when their data changes; say afterwards what ran, on what, and run it again.
+
+    Commands find the server by RETRAIN_URL and RETRAIN_TOKEN, else where `retrain login` or `retrain up` wrote it.
+    Exit codes: 0 done, 1 the task or check failed, 2 wrong use, 3 no connection.
+    """
+
+
+if __name__ == "__main__":
+    main()

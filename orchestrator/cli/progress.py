@@ -1,0 +1,69 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from orchestrator.cli.output import size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINE_SECONDS = 5.0
+"""Between two plain lines."""
+
+
+class Progress(Protocol):
+    """Hears how far the work has come."""
+
+    def __call__(self, done_bytes: int, total_bytes: int) -> None:
+        """Show it."""
+
+
+@contextlib.contextmanager
+def progress(doing: str) -> Iterator[Progress]:
+    """Yield what shows progress on stderr for as long as the block lasts.
+
+    Args:
+        doing: what is done, as a word for people: "uploading".
+    """
+    if sys.stderr.isatty():
+        with _bar(doing) as show:
+            yield show
+    else:
+        yield _lines(doing)
+
+
+@contextlib.contextmanager
+def _bar(doing: str) -> Iterator[Progress]:
+    from rich.console import Console  # noqa: PLC0415  only where it is seen
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bars  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(doing, total=None)
+        yield lambda done_bytes, total_bytes: bars.update(bar, completed=done_bytes, total=total_bytes)
+
+
+def _lines(doing: str) -> Progress:
+    said_at = time.monotonic()
+
+    def show(done_bytes: int, total_bytes: int) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= LINE_SECONDS:
+            said_at = time.monotonic()
+            click.echo(f"{doing}: {size(done_bytes)} of {size(total_bytes)}", err=True)
+
+    return show

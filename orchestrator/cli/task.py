@@ -1,0 +1,233 @@
+"""`retrain task`: list, show, clone, enqueue, stop; `logs` and `metrics` stand beside this file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.connection import connected
+from orchestrator.cli.lookup import find_task
+from orchestrator.cli.options import set_option
+from orchestrator.cli.output import (
+    ago,
+    json_option,
+    limit_option,
+    print_fields,
+    print_json,
+    print_list,
+    short,
+    size,
+    when,
+)
+from orchestrator.cli.task_logs import logs
+from orchestrator.cli.task_metrics import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Item = dict[str, Any]
+
+STATUSES = ("created", "queued", "in_progress", "completed", "failed", "stopped", "published")
+
+
+@click.group()
+def task() -> None:
+    """List, show, clone, enqueue and stop tasks.
+
+    TASK is an id, a beginning of one that no other task has, or PROJECT/NAME for the newest of that name.
+    """
+
+
+task.add_command(logs)
+task.add_command(metrics)
+
+
+@task.command("list")
+@click.option("--project", help="This project and all below it.")
+@click.option("--name", help="Exactly this name.")
+@click.option("--status", type=click.Choice(STATUSES))
+@click.option("--type", "kind", help="Such as training or service.")
+@click.option("--tag", help="Tasks that have this tag.")
+@click.option("--queue", help="Tasks that wait in this queue, or did.")
+@click.option("--parent", metavar="TASK", help="Clones of this task.")
+@limit_option
+@json_option
+def list_tasks(
+    *, parent: str | None, kind: str | None, limit: int | None, as_json: bool, **filters: str | None
+) -> None:
+    """List tasks, newest first."""
+    with connected() as client:
+        origin = None if parent is None else find_task(client, parent)["id"]
+        print_list(
+            client.pages("/tasks", limit=min(limit or 500, 500), type=kind, parent=origin, **filters),
+            as_json=as_json,
+            headings=("ID", "TASK", "TYPE", "STATUS", "QUEUE", "ATTEMPT", "TAGS", "CREATED"),
+            row=_row,
+            limit=limit,
+        )
+
+
+@task.command()
+@click.argument("name", metavar="TASK")
+@json_option
+def show(*, name: str, as_json: bool) -> None:
+    """Show a task: its status, parameters, attempts and artifacts."""
+    with connected() as client:
+        detail = client.get(f"/tasks/{find_task(client, name)['id']}")
+    found = detail.pop("task")
+    if as_json:
+        print_json(found | detail)
+        return
+    print_fields(_fields(found))
+    if found["status"] == "queued" and detail["listening_agents"] == 0:
+        queue = found["queue"]
+        click.secho(f"no agent listens to queue {queue}; start one: retrain agent --queue {queue}", fg="yellow")
+    _section("parameters", [(item["name"], item["value"]) for item in detail["parameters"]])
+    _section("attempts", [(str(item["number"]), _attempt(item)) for item in detail["attempts"]])
+    _section(
+        "artifacts",
+        [
+            (item["name"], f"{item['kind']}  {size(item['size_bytes'])}  {item['digest']}")
+            for item in detail["artifacts"]
+        ],
+    )
+
+
+@task.command()
+@click.argument("name", metavar="TASK")
+@set_option("A parameter of the clone; may be given several times.")
+@click.option("--enqueue", "queue", metavar="QUEUE", help="Enqueue the clone there.")
+@click.option("--name", "new_name", help="Of the clone.")
+@click.option("--project", help="Of the clone.")
+@click.option("--allow-new", is_flag=True, help="Add parameters that the task does not have instead of refusing them.")
+@json_option
+def clone(
+    *,
+    name: str,
+    assignments: tuple[tuple[str, str], ...],
+    queue: str | None,
+    new_name: str | None,
+    project: str | None,
+    allow_new: bool,
+    as_json: bool,
+) -> None:
+    """Make a new task of the same code and environment, with other parameters."""
+    body = {
+        "name": new_name,
+        "project": project,
+        "parameters": dict(assignments),
+        "allow_new": allow_new,
+        "queue": queue,
+    }
+    with connected() as client:
+        made = client.post(f"/tasks/{find_task(client, name)['id']}/clone", body)
+    _tell(made, as_json=as_json)
+
+
+@task.command()
+@click.argument("name", metavar="TASK")
+@click.option("--queue", default="default", show_default=True)
+@click.option("--priority", type=int, default=0, show_default=True, help="Larger goes first.")
+@json_option
+def enqueue(*, name: str, queue: str, priority: int, as_json: bool) -> None:
+    """Put a task into a queue."""
+    with connected() as client:
+        found = find_task(client, name)
+        changed = client.post(f"/tasks/{found['id']}/enqueue", {"queue": queue, "priority": priority})
+    _tell(changed, as_json=as_json)
+
+
+@task.command()
+@click.argument("name", metavar="TASK")
+@json_option
+def dequeue(*, name: str, as_json: bool) -> None:
+    """Take a task out of its queue."""
+    _act(name, verb="dequeue", as_json=as_json)
+
+
+@task.command()
+@click.argument("name", metavar="TASK")
+@json_option
+def stop(*, name: str, as_json: bool) -> None:
+    """Stop a task: at once where it waits, else as soon as its attempt has ended itself."""
+    _act(name, verb="stop", as_json=as_json)
+
+
+def _act(name: str, *, verb: str, as_json: bool) -> None:
+    with connected() as client:
+        changed = client.post(f"/tasks/{find_task(client, name)['id']}/{verb}")
+    _tell(changed, as_json=as_json)
+
+
+def _tell(found: Item, *, as_json: bool) -> None:
+    """Say what became of a task: its id first, so that scripts can read it."""
+    if as_json:
+        print_json(found)
+        return
+    status = found["status"]
+    if status == "in_progress" and found["stop_requested_at"]:
+        status = "in_progress, told to stop"
+    where = f" in queue {found['queue']}" if found["status"] == "queued" else ""
+    click.echo(f"{found['id']}  {found['project']}/{found['name']}  {status}{where}")
+
+
+def _row(item: Item) -> Sequence[object]:
+    return (
+        short(item["id"]),
+        f"{item['project']}/{item['name']}",
+        item["type"],
+        item["status"],
+        item["queue"],
+        item["attempt"],
+        item["tags"],
+        ago(item["created_at"]),
+    )
+
+
+def _fields(found: Item) -> Sequence[tuple[str, object]]:
+    source, packages = found["source"] or {}, found["packages"] or {}
+    return (
+        ("task", f"{found['project']}/{found['name']}"),
+        ("id", found["id"]),
+        ("type", found["type"]),
+        ("status", found["status"]),
+        ("reason", found["status_message"] or found["status_reason"]),
+        ("queue", found["queue"]),
+        ("attempt", found["attempt"] or None),
+        ("tags", found["tags"]),
+        ("parent", found["parent"]),
+        ("comment", found["comment"]),
+        ("script", _script(found["script"])),
+        ("repository", source.get("repository")),
+        ("commit", source.get("commit")),
+        ("edits", "uncommitted, captured" if source.get("patch") and source.get("commit") else None),
+        ("left out", source.get("left_out")),
+        ("packages", _packages(packages)),
+        ("image", (found["container"] or {}).get("image")),
+        ("created", when(found["created_at"])),
+        ("started", when(found["started_at"])),
+        ("ended", when(found["ended_at"])),
+    )
+
+
+def _script(script: Item | None) -> str | None:
+    return None if script is None else " ".join([script["entry_point"], *script["arguments"]])
+
+
+def _packages(packages: Item) -> str | None:
+    return f"Python {packages['python']}, {len(packages['distributions'])} distributions" if packages else None
+
+
+def _attempt(item: Item) -> str:
+    end = item["exit_reason"] or "running"
+    code = "" if item["exit_code"] is None else f"exit code {item['exit_code']}"
+    built = {None: "", True: "environment reused", False: "environment built"}[item["environment_reused"]]
+    parts = (end, code, item["executor"] or "by hand", built, when(item["started_at"]), item["message"] or "")
+    return "  ".join(part for part in parts if part)
+
+
+def _section(title: str, fields: Sequence[tuple[str, object]]) -> None:
+    if fields:
+        click.secho(f"\n{title}", bold=True)
+        print_fields((f"  {name}", value) for name, value in fields)

@@ -1,0 +1,60 @@
+"""What this process speaks to, and the run that it is, if it is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.sdk.client import Client
+from orchestrator.settings import Server, find_server, home_directory
+
+if TYPE_CHECKING:
+    from orchestrator.sdk.running import Run
+
+TASK_FILE = "RETRAIN_TASK_FILE"
+"""Set by a supervisor for the attempt beneath it: a file with the attempt's task, parameters and number."""
+
+
+class Session:
+    """One a process."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self._server: Server | None = None
+        self._client: Client | None = None
+
+    def client(self) -> Client:
+        """Return what speaks for this process: the run's own client while there is one, else that of whoever logged in.
+
+        Raises:
+            ServerUnreachable: nothing says where the server is.
+        """
+        if self.run is not None and self.run.client is not None:
+            return self.run.client
+        server = find_server()
+        if self._client is None or server != self._server:
+            self.close()
+            self._server, self._client = server, Client(server.url, server.token or None)
+        return self._client
+
+    def close(self) -> None:
+        """Close what no request uses."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+session = Session()
+
+
+def attempt_directory() -> Path | None:
+    """Return the run directory of the attempt that this process is part of, or None by hand."""
+    file = os.environ.get(TASK_FILE)
+    return Path(file).parent if file else None
+
+
+def cache_directory() -> Path:
+    """Return where downloads are kept: in the home directory, inside an attempt beside its other files."""
+    attempt = attempt_directory()
+    return home_directory() / "cache" if attempt is None else attempt / "sdk-cache"

@@ -1,0 +1,65 @@
+"""Looking at tasks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from orchestrator.records.lifecycle import Status
+from orchestrator.records.principal import Permission
+from orchestrator.wire import TaskDetail
+
+if TYPE_CHECKING:
+    from orchestrator.records.agent import Agent
+    from orchestrator.records.base import Id
+    from orchestrator.records.principal import Principal
+    from orchestrator.records.task import Task
+    from orchestrator.store.protocol import Transaction
+
+
+def get_task(transaction: Transaction, actor: Principal, *, task_id: Id) -> Task:
+    """Return a task.
+
+    Raises:
+        NotFound: there is none of that id.
+        Forbidden: the actor may not read in its project.
+    """
+    task = transaction.tasks.get(task_id)
+    actor.require(Permission.READ, task.project)
+    return task
+
+
+def show_task(transaction: Transaction, actor: Principal, *, task_id: Id, seen_seconds: float) -> TaskDetail:
+    """Return a task with what hangs on it and, so that a waiting one explains itself, who listens to its queue.
+
+    Args:
+        transaction: a reading one.
+        actor: who asks.
+        task_id: which task.
+        seen_seconds: an agent that is silent for longer does not listen.
+
+    Raises:
+        NotFound: there is none of that id.
+        Forbidden: the actor may not read in its project.
+    """
+    task = get_task(transaction, actor, task_id=task_id)
+    listening = None
+    if task.status is Status.QUEUED and task.queue is not None:
+        listening = len(listeners(transaction, queue=task.queue, seen_seconds=seen_seconds))
+    return TaskDetail(
+        task=task,
+        parameters=tuple(transaction.tasks.parameters(task_id)),
+        artifacts=tuple(transaction.tasks.artifacts(task_id)),
+        attempts=tuple(transaction.tasks.attempts(task_id)),
+        listening_agents=listening,
+    )
+
+
+def listeners(transaction: Transaction, *, queue: str, seen_seconds: float) -> list[Agent]:
+    """Return the agents that serve a queue and were seen within so many seconds."""
+    since = transaction.now() - timedelta(seconds=seen_seconds)
+    return [
+        agent
+        for agent in transaction.agents.all()
+        if agent.seen_at >= since and any(queue in slot.queues for slot in agent.slots)
+    ]

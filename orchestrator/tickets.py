@@ -1,0 +1,38 @@
+"""The RQ job class that runs one function and refuses every other, whatever stands in Redis. Importing it imports RQ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rq.job import Job
+from rq.utils import import_attribute
+
+from orchestrator.queues import TICKET_FUNCTION, check_ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Ticket(Job):  # type: ignore[misc]  # RQ is not typed
+    """A ring at a queue: the id of a task and the number of its attempt."""
+
+    def _deserialize_data(self) -> None:
+        super()._deserialize_data()
+        self._args = list(check_ticket(self._func_name, self._instance, self._args, self._kwargs))
+
+    @property
+    def func(self) -> Callable[..., Any] | None:
+        """The one function, imported by its fixed name; the name in Redis is only compared with it."""
+        if self.func_name != TICKET_FUNCTION:  # reading it checks the ticket
+            return None
+        return import_attribute(TICKET_FUNCTION)
+
+    def restore(self, raw_data: Any) -> None:  # noqa: ANN401  a hash of Redis
+        """Read the job, but none of the callbacks, webhooks and repetitions that RQ would carry out for it."""
+        super().restore(raw_data)
+        self._success_callback_name = None
+        self._failure_callback_name = None
+        self._stopped_callback_name = None
+        self.webhooks = []
+        self.retries_left = None
+        self.repeats_left = None
