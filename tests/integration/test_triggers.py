@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from orchestrator.api.testing import running_server
+
+from orchestrator.errors import NotFound, UnknownParameter, UnknownTemplateName
+from orchestrator.sdk.client import Client
+from triggers import TriggerScheduler
+from triggers.remote import Remote
+from triggers.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PARAMETER = "General/CLEARML_DATASET_ID"
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    with running_server(tmp_path) as (url, token), Client(url, token) as client:
+        monkeypatch.setenv("RETRAIN_URL", url)
+        monkeypatch.setenv("RETRAIN_TOKEN", token)
+        yield client
+
+
+@pytest.fixture
+def reference(client: Client) -> str:
+    parameters = [{"name": PARAMETER, "type": "string", "value": ""}]
+    return str(client.post("/tasks", {"project": "occupancy", "name": "training", "parameters": parameters})["id"])
+
+
+def version(client: Client, *, project: str = "occupancy", tags: list[str] | None = None) -> str:
+    """Make a final version with one file."""
+    content = b"a file"
+    stored = client.request("POST", "/blobs", body=content)
+    made = client.post("/datasets", {"project": project, "name": "sensors", "tags": tags or []})
+    entry = {"path": "a.csv", "size_bytes": len(content), "digest": stored["digest"]}
+    client.post(f"/datasets/{made['id']}/entries", {"put": [entry]})
+    client.post(f"/datasets/{made['id']}/finalize")
+    return str(made["id"])
+
+
+def tag(client: Client, dataset: str, *, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> None:
+    client.post(f"/datasets/{dataset}/tags", {"add": add, "remove": remove})
+
+
+def register(client: Client, reference: str, *, name: str = "nightly", **condition: object) -> dict[str, Any]:
+    body = {
+        "name": name,
+        "condition": {"project": "occupancy", "on_tags": ["Production"]} | condition,
+        "action": {"task": reference, "parameters": {PARAMETER: "${dataset.id}"}},
+    }
+    return dict(client.put("/triggers", body))
+
+
+def clones(client: Client, reference: str) -> list[dict[str, Any]]:
+    return list(client.pages("/tasks", parent=reference))
+
+
+def drain(client: Client) -> None:
+    scheduler = Scheduler(Remote(client))
+    while scheduler.tick():
+        pass
+
+
+def test_a_tagged_version_becomes_a_queued_clone_with_its_id(client: Client, reference: str) -> None:
+    register(client, reference)
+    dataset = version(client)
+    drain(client)
+    assert clones(client, reference) == []
+    tag(client, dataset, add=("Production",))
+    drain(client)
+    (clone,) = clones(client, reference)
+    assert clone["status"] == "queued"
+    (parameter,) = client.get(f"/tasks/{clone['id']}/parameters")["items"]
+    assert parameter["value"] == dataset
+
+
+def test_tagging_again_after_untagging_is_a_new_event(client: Client, reference: str) -> None:
+    register(client, reference)
+    dataset = version(client)
+    tag(client, dataset, add=("Production",))
+    tag(client, dataset, add=("Production",))
+    tag(client, dataset, remove=("Production",))
+    tag(client, dataset, add=("Production", "x"))
+    drain(client)
+    assert len(clones(client, reference)) == 2
+
+
+def test_tags_put_on_a_draft_count_when_it_becomes_final(client: Client, reference: str) -> None:
+    register(client, reference)
+    version(client, tags=["Production"])
+    drain(client)
+    assert len(clones(client, reference)) == 1
+
+
+def test_what_happened_before_a_trigger_was_registered_does_not_set_it_off(client: Client, reference: str) -> None:
+    tag(client, version(client), add=("Production",))
+    register(client, reference)
+    drain(client)
+    assert clones(client, reference) == []
+
+
+def test_a_trigger_registered_while_the_scheduler_runs_is_served(client: Client, reference: str) -> None:
+    scheduler = Scheduler(Remote(client))
+    scheduler.tick()
+    register(client, reference)
+    tag(client, version(client), add=("Production",))
+    while scheduler.tick():
+        pass
+    assert len(clones(client, reference)) == 1
+
+
+def test_a_paused_trigger_records_what_it_skipped(client: Client, reference: str) -> None:
+    register(client, reference)
+    client.post("/triggers/nightly/pause")
+    tag(client, version(client), add=("Production",))
+    drain(client)
+    (firing,) = client.get("/firings", trigger=client.get("/triggers/nightly")["trigger"]["id"])["items"]
+    assert (firing["status"], clones(client, reference)) == ("skipped", [])
+    client.post("/triggers/nightly/resume")
+    tag(client, version(client), add=("Production",))
+    drain(client)
+    assert len(clones(client, reference)) == 1
+
+
+def test_an_edited_trigger_acts_as_it_was_edited(client: Client, reference: str) -> None:
+    register(client, reference)
+    register(client, reference, on_tags=["Other"])
+    tag(client, version(client), add=("Production",))
+    tag(client, version(client), add=("Other",))
+    drain(client)
+    (firing,) = client.get("/firings")["items"]
+    assert firing["revision"] == 2
+
+
+def test_a_removed_trigger_does_not_act(client: Client, reference: str) -> None:
+    register(client, reference)
+    scheduler = Scheduler(Remote(client))
+    scheduler.tick()
+    client.delete("/triggers/nightly")
+    tag(client, version(client), add=("Production",))
+    while scheduler.tick():
+        pass
+    assert clones(client, reference) == []
+
+
+def test_a_running_scheduler_is_woken_at_once(client: Client, reference: str) -> None:
+    register(client, reference)
+    dataset = version(client)
+    scheduler = Scheduler(Remote(client), wait_seconds=5)
+    thread = threading.Thread(target=scheduler.run)
+    thread.start()
+    try:
+        time.sleep(0.5)
+        tagged_at = time.monotonic()
+        tag(client, dataset, add=("Production",))
+        while not clones(client, reference) and time.monotonic() - tagged_at < 5:
+            time.sleep(0.005)
+        seconds = time.monotonic() - tagged_at
+    finally:
+        scheduler.stop()
+        tag(client, dataset, add=("wake",))
+        thread.join(timeout=10)
+    assert len(clones(client, reference)) == 1
+    assert seconds < 2  # it polls every minute only
+
+
+def declare(reference: str, **given: object) -> TriggerScheduler:
+    scheduler = TriggerScheduler()
+    given = {"task_overrides": {PARAMETER: "${dataset.id}"}} | given
+    scheduler.add_dataset_trigger(schedule_task_id=reference, name="declared", trigger_project="occupancy", **given)
+    return scheduler
+
+
+def test_declared_triggers_are_registered_and_registering_again_changes_nothing(client: Client, reference: str) -> None:
+    declare(reference, trigger_on_tags=["Production"]).register()
+    declare(reference, trigger_on_tags=["Production"]).register()
+    (found,) = client.get("/triggers")["items"]
+    assert (found["name"], found["revision"]) == ("declared", 1)
+    declare(reference, trigger_on_tags=["Other"]).register()
+    (found,) = client.get("/triggers")["items"]
+    assert found["revision"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "near_miss"),
+    [
+        ({"task_overrides": {"General/CLEARML_DATASET": "x"}}, UnknownParameter, PARAMETER),
+        ({"task_overrides": {PARAMETER: "${dataset.ids}"}}, UnknownTemplateName, "dataset.id"),
+        ({"schedule_queue": "defualt"}, NotFound, "default"),
+    ],
+)
+def test_bad_input_is_refused_when_the_trigger_is_made_with_what_was_meant(
+    client: Client, reference: str, given: dict[str, Any], error: type[Exception], near_miss: str
+) -> None:
+    with pytest.raises(error) as caught:
+        declare(reference, **given).register()
+    assert near_miss in str(caught.value)
+    assert client.get("/triggers")["items"] == []
