@@ -34,6 +34,7 @@ class Deliveries:
         self._in_order = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def submit(self, write: Write) -> Answer:
         """Send a write or store it; the answer is the server's, or 202.
@@ -52,12 +53,16 @@ class Deliveries:
 
     def start(self) -> None:
         """Deliver in a thread, from now on, what waits and what will."""
-        threading.Thread(target=self._deliver, name="deliveries", daemon=True).start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._deliver, name="deliveries", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Deliver no more."""
         self._stopped.set()
         self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def wait(self, seconds: float) -> bool:
         """Wait until everything is delivered; tell whether that is so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from rq.exceptions import NoSuchJobError
@@ -47,6 +48,7 @@ class Doorbell(SimpleWorker):
             serializer=JSONSerializer,
             log_job_description=False,
         )
+        self.log.setLevel(logging.WARNING)
         self.log_result_lifespan = False
         self.birth_date = now()
         self.set_state(WorkerStatus.IDLE)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import socket
 import socketserver
 import threading
 import time
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 20
 _IN_MEMORY_BYTES = 1 << 20
 _LATER_LIMIT_BYTES = 64 << 20
-_PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 20.0
 """How long a request that can be repeated waits for a server that is away; less than a client's own patience."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -48,7 +49,7 @@ class Forwarder:
     """Listens for the script.
 
     Args:
-        socket: path of the unix socket; its directory is made, for its owner alone.
+        path: of the unix socket; its directory is made, for its owner alone.
         task_id: of the attempt.
         upstream: the server.
         deliveries: takes the writes that may come later.
@@ -57,7 +58,7 @@ class Forwarder:
 
     def __init__(
         self,
-        socket: Path,
+        path: Path,
         *,
         task_id: str,
         upstream: Upstream,
@@ -68,13 +69,29 @@ class Forwarder:
         self.deliveries = deliveries
         self.local_dataset = local_dataset
         self.later = re.compile(rf"/api/v1/tasks/{task_id}/(series|reports)")
-        make_private(socket.parent)
-        socket.unlink(missing_ok=True)
-        self._server = _Server(str(socket), self)
+        make_private(path.parent)
+        path.unlink(missing_ok=True)
+        self._server = _Server(str(path), self)
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     def start(self) -> None:
         """Serve in threads; until then connections wait."""
-        threading.Thread(target=self._server.serve_forever, name="forwarder", daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, name="forwarder", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._closed = True
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.connect(self._server.server_address)
+        if self._thread is not None:
+            self._thread.join()
+        self._server.server_close()
+
+    def _accept(self) -> None:
+        while not self._closed:  # unlike serve_forever it sleeps until somebody knocks
+            self._server.handle_request()
 
 
 def make_private(directory: Path) -> None:
@@ -166,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         stream = length > _IN_MEMORY_BYTES
         body: bytes | None = None if stream or not length else self.rfile.read(length)
         harmless = self.command in {"GET", "HEAD", "PUT"} or "Idempotency-Key" in self.headers
-        give_up = time.monotonic() + (_PATIENCE_SECONDS if harmless and not stream else 0)
+        give_up = time.monotonic() + (PATIENCE_SECONDS if harmless and not stream else 0)
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             try:

@@ -15,8 +15,6 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.sdk.local_copy import local_copy
-
 from agent.api import AttemptApi
 from agent.deliveries import Deliveries
 from agent.forks import detach
@@ -30,6 +28,7 @@ from agent.spool import Spool
 from agent.upstream import Upstream
 from orchestrator.errors import OrchestratorError, Unavailable
 from orchestrator.records.task import ExitReason
+from orchestrator.sdk.local_copy import local_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,9 +329,14 @@ class Supervisor:
             self._lock_to_store = None
 
     def _local_dataset(self, version_id: str) -> Path:
-        return local_copy(
-            self._api.client, version_id, cache=self._tools.settings.home / "cache", progress=self._run.say
-        )
+        said = threading.Event()
+
+        def progress(_done: int, total: int) -> None:
+            if total and not said.is_set():
+                said.set()
+                self._run.say(f"downloading data: {total / 1e6:,.1f} MB")
+
+        return local_copy(self._api.client, version_id, cache=self._tools.settings.home / "cache", progress=progress)
 
     def _save(self, **changes: Any) -> None:  # noqa: ANN401  fields of RunState, which checks them
         with self._state_lock:

@@ -39,6 +39,10 @@ class Upstream:
         self._connections = Connections(self._address)
         self._authorization = f"Bearer {token}"
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connections.close()
+
     def ask(
         self,
         method: str,

@@ -85,7 +85,9 @@ class BlobStore:
         try:
             file = self._files.open(self._path(location), "rb")
         except FileNotFoundError:
-            raise NotFound(f"The bytes of {digest} are gone from {self.url}.", hint="Restore them from a backup.") from None
+            raise NotFound(
+                f"The bytes of {digest} are gone from {self.url}.", hint="Restore them from a backup."
+            ) from None
         with file:
             file.seek(offset)
             left, held = size_bytes, b""
@@ -98,7 +100,9 @@ class BlobStore:
         found = _PREFIX + hasher.hexdigest()
         if found != digest:
             logger.error("blob is corrupt", extra={"action": "blob_corrupt", "digest": digest, "found": found})
-            raise DigestMismatch(f"The stored bytes of {digest} are corrupt.", hint="Upload the file again, or restore it.")
+            raise DigestMismatch(
+                f"The stored bytes of {digest} are corrupt.", hint="Upload the file again, or restore it."
+            )
         yield held
 
     def move_in(self, draft: str, *, digest: str) -> None:
@@ -198,5 +202,7 @@ class BlobWriter:
             return step()
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise NoSpace(f"The disk that holds {self._store.url} is full.", hint="Free some space there, then try again.") from error
+                raise NoSpace(
+                    f"The disk that holds {self._store.url} is full.", hint="Free some space there, then try again."
+                ) from error
             raise

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.errors import Forbidden, InvalidRequest
+from orchestrator.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from redis import Redis
-
-TICKET_FUNCTION = "agent.worker.take"
-"""The one function that a ticket may name."""
 
 _RING_SECONDS = 1.0
 
@@ -51,6 +48,8 @@ class RqQueue:
         Raises:
             redis.RedisError: Redis does not answer within a second.
         """
+        from orchestrator.tickets import TICKET_FUNCTION  # noqa: PLC0415  see the module's docstring
+
         self._queue(queue).enqueue_call(
             func=TICKET_FUNCTION,
             args=(task_id, attempt),
@@ -116,20 +115,6 @@ def connect(url: str, *, endless: bool = True) -> Redis:
     try:
         return redis.Redis.from_url(url, **options)
     except ValueError as error:
-        raise InvalidRequest("REDIS_URL is no Redis URL.", hint="Such as redis://host:6379/0 or unix:///path.") from error
-
-
-def check_ticket(function: object, instance: object, arguments: object, keywords: object) -> tuple[str, int]:
-    """Return task id and attempt of what stands in Redis as a job.
-
-    Raises:
-        Forbidden: it names another function, or other arguments than a ticket has. Whoever can write to Redis can
-            start nothing but ours.
-    """
-    if function != TICKET_FUNCTION or instance is not None or keywords not in ({}, None):
-        raise Forbidden("A job in Redis is no ticket of ours and is not run.", hint="See who else writes to this Redis.")
-    match arguments:
-        case [str(task_id), int(attempt)]:
-            return task_id, attempt
-        case _:
-            raise Forbidden("A ticket in Redis has arguments that are none of ours.")
+        raise InvalidRequest(
+            "REDIS_URL is no Redis URL.", hint="Such as redis://host:6379/0 or unix:///path."
+        ) from error

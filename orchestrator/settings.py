@@ -1,4 +1,4 @@
-"""One frozen settings object, read at main, never at import. The standard library alone: scripts find their server here.
+"""One frozen settings object, read at main, never at import. The standard library alone: scripts use it, too.
 
 State lives in one home directory (`RETRAIN_HOME`, default `~/.retrain`).
 """
@@ -142,7 +142,9 @@ def find_server(environ: Mapping[str, str] | None = None) -> Server:
         if found is not None and (not url or url.rstrip("/") == found.url.rstrip("/")):
             return Server(url=found.url, token=token or found.token)
     if url:
-        raise ServerUnreachable(f"There is no token for {url}.", hint=f"Run: retrain login {url}, or set RETRAIN_TOKEN.")
+        raise ServerUnreachable(
+            f"There is no token for {url}.", hint=f"Run: retrain login {url}, or set RETRAIN_TOKEN."
+        )
     raise ServerUnreachable(
         "There is no server to speak to.",
         hint="Start one on this machine: retrain up. Or name one: retrain login URL.",
@@ -161,7 +163,9 @@ def read_credentials(path: Path) -> Server | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidRequest(f"{path} cannot be read: {error!r}.", hint="Delete it, then run: retrain login URL, or retrain up.") from error
+        raise InvalidRequest(
+            f"{path} cannot be read: {error!r}.", hint="Delete it, then run: retrain login URL, or retrain up."
+        ) from error
 
 
 def write_credentials(path: Path, server: Server) -> None:

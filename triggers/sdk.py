@@ -10,7 +10,6 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import Task
 from orchestrator.errors import InvalidRequest
 from orchestrator.records.values import encode
 from orchestrator.sdk.client import Client
@@ -158,6 +157,8 @@ class TriggerScheduler:
         Raises:
             OrchestratorError: see `register`.
         """
+        from orchestrator import Task  # noqa: PLC0415  whoever serves from here needs nothing that captures a script
+
         if not os.environ.get("RETRAIN_TASK_ID"):
             self.register()  # what is wrong with a trigger is said here, not in a console far away
         task = Task.current_task() or Task.init(

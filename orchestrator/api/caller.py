@@ -1,7 +1,7 @@
 """Who calls a route, with what permission, and the one way from a route to the services.
 
-A route cannot reach the store without naming what its caller must be allowed: it asks for a `Reader`, an `Editor` and so
-on. That is checked before the body is looked at; the services check again, with the project.
+A route cannot reach the store without naming what its caller must be allowed: it asks for a `Reader`, an `Editor` and
+so on. That is checked before the body is looked at; the services check again, with the project.
 """
 
 from __future__ import annotations
@@ -66,17 +66,13 @@ class Caller:
         self, service: Callable[Concatenate[Transaction, Principal, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a service in a transaction that only reads."""
-        return read_as(
-            self.parts.store, self.principal, work=lambda tx: service(tx, self.principal, *args, **kwargs)
-        )
+        return read_as(self.parts.store, self.principal, work=lambda tx: service(tx, self.principal, *args, **kwargs))
 
     def write(
         self, service: Callable[Concatenate[Transaction, Principal, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a service in a transaction that writes."""
-        return write_as(
-            self.parts.store, self.principal, work=lambda tx: service(tx, self.principal, *args, **kwargs)
-        )
+        return write_as(self.parts.store, self.principal, work=lambda tx: service(tx, self.principal, *args, **kwargs))
 
     def write_unfenced(
         self, service: Callable[Concatenate[Transaction, Principal, P], T], *args: P.args, **kwargs: P.kwargs
@@ -94,22 +90,26 @@ class Caller:
         self, service: Callable[Concatenate[Transaction, Principal, P], list[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Response:
         """Run a service once and answer its records."""
-        return self._once(
-            lambda tx: Answer(status=200, body=encode_list(service(tx, self.principal, *args, **kwargs)))
-        )
+        return self._once(lambda tx: Answer(status=200, body=encode_list(service(tx, self.principal, *args, **kwargs))))
 
     def create(
         self, service: Callable[Concatenate[Transaction, Principal, P], Record], *args: P.args, **kwargs: P.kwargs
     ) -> Response:
         """Run a service once and answer what it made with 201."""
+        return self._once(lambda tx: Answer(status=_CREATED, body=encode(service(tx, self.principal, *args, **kwargs))))
+
+    def post_secret(
+        self, service: Callable[Concatenate[Transaction, Principal, P], Record], *args: P.args, **kwargs: P.kwargs
+    ) -> Response:
+        """Run a service once and answer its record, which holds a token and is not kept."""
         return self._once(
-            lambda tx: Answer(status=_CREATED, body=encode(service(tx, self.principal, *args, **kwargs)))
+            lambda tx: Answer(status=200, body=encode(service(tx, self.principal, *args, **kwargs)), secret=True)
         )
 
     def create_secret(
         self, service: Callable[Concatenate[Transaction, Principal, P], Record], *args: P.args, **kwargs: P.kwargs
     ) -> Response:
-        """Run a service once and answer what it made with 201; the answer holds a token and is not kept."""
+        """Run a service once and answer what it made with 201; that holds a token and is not kept."""
         return self._once(
             lambda tx: Answer(status=_CREATED, body=encode(service(tx, self.principal, *args, **kwargs)), secret=True)
         )
@@ -124,9 +124,7 @@ class Caller:
 
 async def find_caller(request: Request) -> Caller:
     """Return the request's caller."""
-    return Caller(
-        request.app.state.parts, principal=request.state.principal, key=await _request_key(request)
-    )
+    return Caller(request.app.state.parts, principal=request.state.principal, key=await _request_key(request))
 
 
 async def _request_key(request: Request) -> RequestKey | None:

@@ -91,16 +91,16 @@ class Gate:
                 check_length(headers)
                 receive = limited(receive)
         except OrchestratorError as error:
-            challenge = 'Basic realm="retrain: any name, the token as password"' if path in DOCUMENTATION_PATHS else "Bearer"
+            challenge = (
+                'Basic realm="retrain: any name, the token as password"' if path in DOCUMENTATION_PATHS else "Bearer"
+            )
             await error_response(error, challenge=challenge)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     async def _authenticate(self, headers: Headers, *, path: str) -> Principal:
         token = read_token(headers.get("authorization", ""), basic=path in DOCUMENTATION_PATHS)
-        return await run_in_threadpool(
-            self._store.read, lambda transaction: authenticate(transaction, token=token)
-        )
+        return await run_in_threadpool(self._store.read, lambda transaction: authenticate(transaction, token=token))
 
 
 def read_token(header: str, *, basic: bool) -> str:

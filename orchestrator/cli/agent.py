@@ -25,7 +25,6 @@ def agent(*, queues: tuple[str, ...], image: str | None, name: str, redis_url: s
     if not redis_url:
         raise InvalidRequest("An agent needs to know where Redis is.", hint="Set REDIS_URL as it is for the server.")
     from agent.daemon import run_agent  # noqa: PLC0415  RQ, pydantic and Docker cost half a second
-
     from agent.settings import AgentSettings, slots_for  # noqa: PLC0415  likewise
 
     log_to_stderr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from orchestrator.cli.progress import progress
 from orchestrator.errors import AlreadyExists, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.sdk.dataset import Dataset
 
 
@@ -29,9 +32,13 @@ def add(*, name: str, paths: tuple[Path, ...], wildcard: str | None, folder: str
     """
     with connected() as client:
         found = find_dataset(client, name, states=["open"])
-    dataset = _dataset(found["id"])
-    with progress("adding") as show:
-        count = sum(dataset.add_files(path, wildcard=wildcard, dataset_path=folder, progress=show) for path in paths)
+    with _opened(found["id"]) as dataset:
+        with progress("reading") as show:
+            count = sum(
+                dataset.add_files(path, wildcard=wildcard, dataset_path=folder, progress=show) for path in paths
+            )
+        with progress("sending") as show:
+            dataset.upload(progress=show)
     click.echo(f"{found['id']}  {found['project']}/{found['name']}@{found['version']}  {count} new or changed")
 
 
@@ -42,11 +49,12 @@ def remove(*, name: str, paths: tuple[str, ...]) -> None:
     """Take files out of a draft. PATH is a file's in the dataset, or a pattern such as 'old/*'."""
     with connected() as client:
         found = find_dataset(client, name, states=["open"])
-    dataset = _dataset(found["id"])
-    counts = {path: dataset.remove_files(dataset_path=path) for path in paths}
-    for path, count in counts.items():
-        if not count:
-            raise NotFound(f"{name} has no file {path!r}.", hint=f"See: retrain dataset show {name} --files.")
+    with _opened(found["id"]) as dataset:
+        counts = {path: dataset.remove_files(dataset_path=path) for path in paths}
+        for path, count in counts.items():
+            if not count:
+                raise NotFound(f"{name} has no file {path!r}.", hint=f"See: retrain dataset show {name} --files.")
+        dataset.upload()
     click.echo(f"{found['id']}  {found['project']}/{found['name']}@{found['version']}  {sum(counts.values())} removed")
 
 
@@ -62,8 +70,8 @@ def get(*, name: str, target: Path | None) -> None:
         found = find_dataset(client, name)
     if target is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise AlreadyExists(f"{target} is there already.", hint="Name a new directory.")
-    with progress("fetching") as show:
-        shared = _dataset(found["id"]).get_local_copy(progress=show)
+    with _opened(found["id"]) as dataset, progress("fetching") as show:
+        shared = dataset.get_local_copy(progress=show)
     if target is None:
         click.echo(shared)
         return
@@ -72,7 +80,12 @@ def get(*, name: str, target: Path | None) -> None:
     click.echo(target)
 
 
-def _dataset(version_id: str) -> Dataset:
+@contextlib.contextmanager
+def _opened(version_id: str) -> Iterator[Dataset]:
     from orchestrator.sdk.dataset import Dataset  # noqa: PLC0415  only commands that move files need it
+    from orchestrator.sdk.session import session  # noqa: PLC0415  likewise
 
-    return Dataset.get(dataset_id=version_id)
+    try:
+        yield Dataset.get(dataset_id=version_id)
+    finally:
+        session.close()

@@ -205,10 +205,10 @@ def choose_image(executor: str | None, *, image: str | None) -> tuple[str | None
     if executor == "process":
         return None, "attempts run as processes"
     wanted = image or f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm"
-    from agent.execution.docker import require_image  # noqa: PLC0415  the docker package costs 0.3 s
+    from agent.execution.factory import executor as find_executor  # noqa: PLC0415  the docker package costs 0.3 s
 
     try:
-        require_image(wanted)
+        find_executor("docker", image=wanted).ready()
     except OrchestratorError as error:
         if executor == "docker":
             raise

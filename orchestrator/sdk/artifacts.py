@@ -9,6 +9,8 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +110,7 @@ class Artifact:
         return path
 
     def get(self) -> Any:  # noqa: ANN401  what was uploaded
-        """Return the object: JSON values, a string, a NumPy array or a DataFrame; for other kinds the path of a copy."""
+        """Return the object: JSON values, a string, an array or a DataFrame; for other kinds the path of a copy."""
         path = self.get_local_copy()
         reader = _READERS.get(self.kind)
         return path if reader is None else reader(path)
@@ -153,7 +155,9 @@ def _write_json(value: object, path: Path) -> tuple[str, str, str]:
     try:
         text = json.dumps(value, indent=1, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"an artifact of a {type(value).__name__} has to be JSON, for nothing is pickled: {error}") from None
+        raise TypeError(
+            f"an artifact of a {type(value).__name__} has to be JSON, for nothing is pickled: {error}"
+        ) from None
     path.write_text(text, encoding="utf-8")
     return "json", ".json", text
 
@@ -169,9 +173,7 @@ def _write_array(value: Any, path: Path) -> tuple[str, str, str]:  # noqa: ANN40
 def _write_frame(value: Any, path: Path) -> tuple[str, str, str]:  # noqa: ANN401  pandas is not imported here
     frame = value.to_frame() if value.ndim == 1 else value
     preview = frame.head(20).to_csv()
-    try:
-        import pyarrow  # noqa: F401, ICN001, PLC0415  decides the format, nothing more
-    except ImportError:
+    if find_spec("pyarrow") is None:
         frame.to_csv(path)
         return "csv", ".csv", preview
     frame.to_parquet(path)
@@ -197,23 +199,17 @@ def _read_text(path: Path) -> str:
 
 
 def _read_array(path: Path) -> Any:  # noqa: ANN401  numpy is not imported here
-    import numpy  # noqa: ICN001, PLC0415  theirs who have such artifacts
-
-    return numpy.load(path, allow_pickle=False)
+    return import_module("numpy").load(path, allow_pickle=False)
 
 
 def _read_csv(path: Path) -> Any:  # noqa: ANN401  pandas is not imported here
-    try:
-        import pandas  # noqa: ICN001, PLC0415  theirs who have such artifacts
-    except ImportError:
+    if find_spec("pandas") is None:
         return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
-    return pandas.read_csv(path, index_col=0)
+    return import_module("pandas").read_csv(path, index_col=0)
 
 
 def _read_parquet(path: Path) -> Any:  # noqa: ANN401  pandas is not imported here
-    import pandas  # noqa: ICN001, PLC0415  theirs who have such artifacts
-
-    return pandas.read_parquet(path)
+    return import_module("pandas").read_parquet(path)
 
 
 _FOREIGN: tuple[tuple[str, str, Callable[[Any, Path], tuple[str, str, str]]], ...] = (

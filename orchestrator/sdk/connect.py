@@ -35,7 +35,7 @@ def section_of(connected: object) -> str:
     return "Args" if isinstance(connected, argparse.Namespace) else "General"
 
 
-def read(connected: object) -> dict[str, Typed]:
+def read_parameters(connected: object) -> dict[str, Typed]:
     """Return the object's parameters by name, without their section.
 
     Raises:
@@ -56,12 +56,12 @@ def read(connected: object) -> dict[str, Typed]:
     return found
 
 
-def write(connected: object, stored: Mapping[str, Typed]) -> None:
+def write_parameters(connected: object, stored: Mapping[str, Typed]) -> None:
     """Give the object the stored values of the parameters that it has, in the types that it holds them in.
 
     Args:
-        connected: an object that `read` accepts. Frozen dataclasses and models are changed, too: on an agent a task's
-            parameters are the truth.
+        connected: an object that `read_parameters` accepts. Frozen dataclasses and models are changed, too: on an agent
+            a task's parameters are the truth.
         stored: by name, without the section.
 
     Raises:

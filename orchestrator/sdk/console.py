@@ -1,4 +1,4 @@
-"""What a run by hand prints: copied into a file as it is printed, sent from there. Under an agent the supervisor does it."""
+"""What a run by hand prints: copied into a file as it is printed, and sent from there."""
 
 from __future__ import annotations
 

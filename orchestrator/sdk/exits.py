@@ -20,7 +20,8 @@ _MESSAGE_LENGTH = 1000
 class Ending:
     """How the process ends, as far as is known: well, until something else is heard of.
 
-    A bare `raise SystemExit(n)`, which leaves no trace that Python code can see, counts as well; `sys.exit(n)` does not.
+    A bare `raise SystemExit(n)` leaves no trace that Python code can see, and counts as well, too; `sys.exit(n)` does
+    not.
     """
 
     reason: str = "completed"
@@ -82,6 +83,9 @@ class ExitWatch:
             self.ending = Ending(reason="script_failed", exit_code=code, message=message)
 
 
+_CODE: Any = vars(SystemExit)["code"]
+
+
 class _Exit(SystemExit):
     """What `sys.exit` raises while somebody watches.
 
@@ -93,15 +97,15 @@ class _Exit(SystemExit):
         self._watch = watch
 
     @property
-    def code(self) -> Any:  # type: ignore[override]  # noqa: ANN401  the base class has a plain attribute
-        status = SystemExit.code.__get__(self)  # type: ignore[attr-defined]
+    def code(self) -> Any:  # noqa: ANN401  sys.exit takes anything
+        status = _CODE.__get__(self)
         if sys._getframe().f_back is None:  # noqa: SLF001  no Python code asks
             self._watch._on_last_exit(status)  # noqa: SLF001  the two are one
         return status
 
     @code.setter
     def code(self, status: object) -> None:
-        SystemExit.code.__set__(self, status)  # type: ignore[attr-defined]
+        _CODE.__set__(self, status)
 
     def __reduce__(self) -> tuple[type[SystemExit], tuple[object, ...]]:
         return SystemExit, self.args

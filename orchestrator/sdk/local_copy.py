@@ -1,8 +1,8 @@
 """Copies of dataset versions on this machine: read-only trees whose files are links to blobs that are kept once.
 
-    cache/blobs/ab/cdef…       bytes by digest, mode 0444; with `.x` at the end the same for executable files
-    cache/datasets/<id>/       a version's tree, complete since it has that name
-    cache/datasets/<id>.lock   held by whoever makes it
+cache/blobs/ab/cdef…       bytes by digest, mode 0444; with `.x` at the end the same for executable files
+cache/datasets/<id>/       a version's tree, complete since it has that name
+cache/datasets/<id>.lock   held by whoever makes it
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _executable(blob: Path) -> Path:
 
 
 def _blob(blobs: Path, entry: dict[str, Any]) -> Path:
-    name = entry["digest"].removeprefix("blake3:")
+    name = str(entry["digest"]).removeprefix("blake3:")
     return blobs / name[:2] / name[2:]
 
 
@@ -144,9 +144,9 @@ def _fetch(client: Client, entry: dict[str, Any], *, blobs: Path, meter: Meter) 
             try:
                 with draft.open("wb") as target:
                     client.download(f"/blobs/{entry['digest']}", target, on_bytes=hasher.update)
-            except ServerFailed as error:
+            except (ServerFailed, DigestMismatch) as error:
                 if last:
-                    raise _mismatch(entry, str(error)) from error
+                    raise _mismatch(entry, error.message.rstrip(".")) from error
                 continue
             if f"blake3:{hasher.hexdigest()}" == entry["digest"]:
                 break

@@ -91,9 +91,7 @@ class Logger:
         return self._run.flush()
 
 
-def scatter_report(
-    title: str, series: str, scatter: Iterable[Iterable[float]], *, iteration: int
-) -> dict[str, Any]:
+def scatter_report(title: str, series: str, scatter: Iterable[Iterable[float]], *, iteration: int) -> dict[str, Any]:
     """Return the body that reports points of a plane; see `Logger.report_scatter2d`."""
     check_name(title, what="title")
     rows = scatter.tolist() if hasattr(scatter, "tolist") else scatter

@@ -77,7 +77,7 @@ class Run:
 
 
 class Recorded(Run):
-    """A run whose attempt another process keeps alive: beneath an agent's supervisor, or in a child of a run by hand."""
+    """A run whose attempt another process keeps alive: an agent's supervisor, or the parent of a spawned child."""
 
     injects = True
     idle_seconds = ORPHAN_SECONDS

@@ -35,9 +35,7 @@ class Found:
     mode: int
 
 
-def scan(
-    path: Path, *, wildcards: Sequence[str], base: Path | None, prefix: str, recursive: bool
-) -> list[Found]:
+def scan(path: Path, *, wildcards: Sequence[str], base: Path | None, prefix: str, recursive: bool) -> list[Found]:
     """Return the files at a path, sorted by name.
 
     A symbolic link is followed where it stays inside the folder.

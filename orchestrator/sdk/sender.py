@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,7 @@ class Sender:
         self._path = f"/tasks/{task_id}"
         self._owner = os.getpid()
         self._begin()
-        begin_in_child = weakref.WeakMethod(self._begin_in_child)
-        os.register_at_fork(after_in_child=lambda: (begin := begin_in_child()) and begin())
+        os.register_at_fork(after_in_child=partial(_begin_in_child, weakref.ref(self)))
 
     def _begin(self) -> None:
         self._writer = secrets.token_hex(16)
@@ -165,20 +165,23 @@ class Sender:
                 self._condition.notify_all()
 
     def _work(self) -> None:
-        while not (self._closed or self.over):
-            with self._condition:
-                while self.is_empty() and not self._closed:
-                    self._asleep = True
-                    self._condition.wait()
-                self._asleep = False
-                self._condition.wait_for(lambda: self._hurry or self._closed, timeout=GATHER_SECONDS)
-                self._hurry = False
-                while not self._closed and (patience := self._try_again_at - time.monotonic()) > 0:
-                    self._condition.wait(timeout=patience)
-            if not self._closed:
-                self._send_all()
+        while self._wait_for_work():
+            self._send_all()
             with self._condition:
                 self._condition.notify_all()
+
+    def _wait_for_work(self) -> bool:
+        """Wait until something is to be sent, and a little longer so that more comes along; False at the end."""
+        with self._condition:
+            while self.is_empty() and not self._closed:
+                self._asleep = True
+                self._condition.wait()
+            self._asleep = False
+            self._condition.wait_for(lambda: self._hurry or self._closed, timeout=GATHER_SECONDS)
+            self._hurry = False
+            while (patience := self._try_again_at - time.monotonic()) > 0 and not self._closed:
+                self._condition.wait(timeout=patience)
+            return not self._closed
 
     def _take_series(self) -> None:
         """Turn the points so far into a message; the caller holds the condition."""
@@ -227,7 +230,7 @@ class Sender:
             raise
         except (OrchestratorError, OSError) as error:
             say(f"not recorded: {error}")
-        except Exception:  # noqa: BLE001  training must outlive any fault of its bookkeeping
+        except Exception:  # training must outlive any fault of its bookkeeping
             logger.warning("a report could not be sent", exc_info=True, extra={"action": "report_lost"})
 
     def _step(self, _part: bytes) -> None:
@@ -247,7 +250,8 @@ class Sender:
             say(f"{self._backlog.dropped} reports are lost: neither server nor disk could take them.")
             self._backlog.dropped = 0
 
-    def _begin_in_child(self) -> None:
+    def begin_in_child(self) -> None:
+        """Begin anew after a fork."""
         if self._closed:
             return
         self._begin()
@@ -259,3 +263,9 @@ class Sender:
     def _flush_at_end_of_child(self) -> None:
         util = sys.modules["multiprocessing.util"]
         util.Finalize(None, self.flush, kwargs={"idle_seconds": CHILD_IDLE_SECONDS}, exitpriority=1)
+
+
+def _begin_in_child(reference: weakref.ref[Sender]) -> None:
+    sender = reference()  # what is registered for forks stays forever; senders do not
+    if sender is not None:
+        sender.begin_in_child()

@@ -56,5 +56,14 @@ def attempt_directory() -> Path | None:
 
 def cache_directory() -> Path:
     """Return where downloads are kept: in the home directory, inside an attempt beside its other files."""
+    return home_directory() / "cache" if attempt_directory() is None else scratch_directory() / "sdk-cache"
+
+
+def scratch_directory() -> Path:
+    """Return where an attempt's processes may write: beside its other files, on a disk rather than in memory."""
     attempt = attempt_directory()
-    return home_directory() / "cache" if attempt is None else attempt / "sdk-cache"
+    if attempt is not None and os.access(attempt, os.W_OK):
+        return attempt
+    from tempfile import gettempdir  # noqa: PLC0415  seldom needed, slow to import
+
+    return Path(gettempdir())

@@ -18,7 +18,7 @@ from orchestrator.sdk.blobs import store_file
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.notices import say
 from orchestrator.sdk.running import JOIN_FILE, ByHand, Recorded, Run
-from orchestrator.sdk.session import TASK_FILE, attempt_directory
+from orchestrator.sdk.session import TASK_FILE, attempt_directory, scratch_directory
 from orchestrator.settings import find_server, home_directory
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def begin(plan: Plan) -> Run:
     attempt = attempt_directory()
     if attempt is not None:
         claim = json.loads(Path(os.environ[TASK_FILE]).read_text(encoding="utf-8"))
-        return Recorded(claim, client=Client(find_server().url), directory=attempt / f"sdk-{os.getpid()}")
+        return Recorded(claim, client=Client(find_server().url), directory=scratch_directory() / f"sdk-{os.getpid()}")
     joined = os.environ.get(JOIN_FILE)
     if joined and _is_spawned_child():
         file = Path(joined)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest, ServerUnreachable, TaskEnded
 from orchestrator.records.values import decode, encode
-from orchestrator.sdk import connect
 from orchestrator.sdk.artifacts import Artifact, prepare
 from orchestrator.sdk.backlog import Message
 from orchestrator.sdk.capture import arguments
-from orchestrator.sdk.lookup import find_task
+from orchestrator.sdk.connect import Typed, read_parameters, section_of, write_parameters
 from orchestrator.sdk.logger import Logger, check_name
+from orchestrator.sdk.lookup import find_task
 from orchestrator.sdk.running import ByHand, Run
 from orchestrator.sdk.session import cache_directory, session
 from orchestrator.sdk.starting import Plan, begin
@@ -107,7 +107,7 @@ class Task:
         return cls(find_task(session.client(), task_id=task_id, project=project_name, name=task_name))
 
     @classmethod
-    def clone(  # noqa: PLR0913  the signature that ML engineers know
+    def clone(  # noqa: PLR0913, PLR0917  the signature that ML engineers know
         cls,
         source_task: Task | str,
         name: str | None = None,
@@ -143,7 +143,7 @@ class Task:
         """
         record = session.client().post(f"/tasks/{_id_of(task)}/enqueue", {"queue": queue_name})
         if isinstance(task, Task):
-            task._record = record
+            task._record = dict(record)  # noqa: SLF001  of this very class
             return task
         return cls(record)
 
@@ -281,10 +281,10 @@ class Task:
         if isinstance(mutable, ArgumentParser):
             self._connect_arguments()
             return mutable
-        section = name or connect.section_of(mutable)
-        stored = self._agree(section, connect.read(mutable))
+        section = name or section_of(mutable)
+        stored = self._agree(section, read_parameters(mutable))
         if stored:
-            connect.write(mutable, stored)
+            write_parameters(mutable, stored)
         return mutable
 
     def set_parameter(self, name: str, value: Any) -> None:  # noqa: ANN401  any plain value
@@ -388,7 +388,7 @@ class Task:
             )
         return self._run
 
-    def _agree(self, section: str, values: Mapping[str, connect.Typed]) -> dict[str, connect.Typed]:
+    def _agree(self, section: str, values: Mapping[str, Typed]) -> dict[str, Typed]:
         """Record values that the task has not; return those that it has and that overrule the script's."""
         run = self._own_run("connect to")
         full = {f"{section}/{name}": typed for name, typed in values.items()}
@@ -408,8 +408,8 @@ class Task:
         self._connected_arguments = True
 
         def on_parsed(values: dict[str, Any]) -> dict[str, Any]:
-            stored = self._agree("Args", connect.read(values))
-            connect.write(values, stored)
+            stored = self._agree("Args", read_parameters(values))
+            write_parameters(values, stored)
             return values
 
         arguments.on_parsed(on_parsed)
@@ -421,5 +421,5 @@ def _id_of(task: Task | str) -> str:
     return str(find_task(session.client(), task_id=task, project=None, name=None)["id"])
 
 
-def _listed(typed: Mapping[str, connect.Typed]) -> list[dict[str, str]]:
+def _listed(typed: Mapping[str, Typed]) -> list[dict[str, str]]:
     return [{"name": name, "type": kind, "value": text} for name, (kind, text) in typed.items()]

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.wire import RegisterAgent
 
 
-def register_agent(
-    transaction: Transaction, actor: Principal, *, body: RegisterAgent, settings: Settings
-) -> Agent:
+def register_agent(transaction: Transaction, actor: Principal, *, body: RegisterAgent, settings: Settings) -> Agent:
     """Register an agent by name, or update it.
 
     Raises:
@@ -61,7 +59,9 @@ def see_agent(transaction: Transaction, actor: Principal, *, agent_id: Id) -> Ag
     actor.require(Permission.CLAIM)
     agent = transaction.agents.get(agent_id)
     if agent.token_id != actor.id:
-        raise Forbidden(f"Agent {agent.name!r} was registered with another token.", hint="Register it again: restart it.")
+        raise Forbidden(
+            f"Agent {agent.name!r} was registered with another token.", hint="Register it again: restart it."
+        )
     seen = agent.changed(seen_at=transaction.now())
     transaction.agents.put(seen)
     return seen

@@ -22,7 +22,14 @@ ENDED = {
 """The event that tells of each way to end."""
 
 
-def announce_task(transaction: Transaction, actor: Principal, *, type: EventType, task: Task, **data: Any) -> None:  # noqa: A002, ANN401  the event's own word; JSON is any
+def announce_task(
+    transaction: Transaction,
+    actor: Principal,
+    *,
+    type: EventType,  # noqa: A002  the event's own word
+    task: Task,
+    **data: Any,  # noqa: ANN401  JSON is any
+) -> None:
     """Append an event of a task; its cause is the firing that made the task.
 
     Args:
@@ -53,7 +60,7 @@ def announce_task(transaction: Transaction, actor: Principal, *, type: EventType
     )
 
 
-def announce_dataset(
+def announce_dataset(  # noqa: PLR0913  what was true in that moment has many parts
     transaction: Transaction,
     actor: Principal,
     *,
@@ -97,7 +104,14 @@ def announce_dataset(
     )
 
 
-def announce_trigger(transaction: Transaction, actor: Principal, *, type: EventType, trigger: Trigger, **data: Any) -> None:  # noqa: A002, ANN401  as above
+def announce_trigger(
+    transaction: Transaction,
+    actor: Principal,
+    *,
+    type: EventType,  # noqa: A002  the event's own word
+    trigger: Trigger,
+    **data: Any,  # noqa: ANN401  JSON is any
+) -> None:
     """Append an event of a trigger.
 
     Args:

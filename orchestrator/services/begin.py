@@ -31,7 +31,7 @@ class Place:
     slot: str | None = None
 
 
-def begin(
+def begin(  # noqa: PLR0913  an attempt begins with many parts
     transaction: Transaction, actor: Principal, *, task: Task, started: Task, place: Place, settings: Settings
 ) -> Claim:
     """Make the attempt, its lease by the database's clock, and its token.

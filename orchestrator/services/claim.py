@@ -30,7 +30,9 @@ def claim_task(
     actor.require(Permission.CLAIM)
     agent = transaction.agents.get(agent_id)
     if agent.token_id != actor.id:
-        raise Forbidden(f"Agent {agent.name!r} was registered with another token.", hint="Register it again: restart it.")
+        raise Forbidden(
+            f"Agent {agent.name!r} was registered with another token.", hint="Register it again: restart it."
+        )
     slot = next((each for each in agent.slots if each.name == body.slot), None)
     if slot is None:
         raise NotFound(

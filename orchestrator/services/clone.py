@@ -51,9 +51,7 @@ def clone_task(
     actor.require(Permission.READ, reference.project)
     project = body.project or reference.project
     actor.require(Permission.EDIT, project)
-    parameters = override(
-        transaction.tasks.parameters(task_id), overrides=body.parameters, allow_new=body.allow_new
-    )
+    parameters = override(transaction.tasks.parameters(task_id), overrides=body.parameters, allow_new=body.allow_new)
     now = transaction.now()
     if fired is None:
         firing, chain = None, chain_of(transaction, actor)

@@ -77,7 +77,9 @@ def _number(transaction: Transaction, *, body: CreateDataset) -> SemanticVersion
         return SemanticVersion.parse(newest.version).next() if newest else FIRST_VERSION
     version = SemanticVersion.parse(body.version) if len(body.version) <= len("2147483647") * 4 else None
     if version is None or max(version.major, version.minor, version.patch) > _LARGEST:
-        raise InvalidRequest(f"The version {body.version[:64]!r} is too large.", hint=f"Each number is at most {_LARGEST}.")
+        raise InvalidRequest(
+            f"The version {body.version[:64]!r} is too large.", hint=f"Each number is at most {_LARGEST}."
+        )
     taken = transaction.datasets.find(
         project=body.project, exact_project=True, name=body.name, version=str(version), states=CLOSED, limit=1
     )

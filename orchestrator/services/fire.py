@@ -74,44 +74,46 @@ def retry_firing(transaction: Transaction, actor: Principal, *, firing_id: Id, s
 def _fire(
     transaction: Transaction, actor: Principal, *, new: NewFiring, trigger: Trigger | None, settings: Settings
 ) -> FiringResult:
-    def result(outcome: str, *, task_id: str | None = None, reason: str | None = None) -> FiringResult:
-        return FiringResult.model_validate(
-            {
-                "trigger_id": new.trigger_id,
-                "event": new.event,
-                "outcome": outcome,
-                "task_id": task_id,
-                "reason": reason,
-            }
-        )
-
     if trigger is None or trigger.state is TriggerState.REMOVED:
-        return result("stale_revision", reason="The trigger is gone.")
-    if not actor.may(Permission.FIRE, trigger.condition.project):
-        return result("failed", reason="This token may not fire triggers of that project.")
+        return _result(new, outcome="stale_revision", reason="The trigger is gone.")
     if trigger.revision != new.revision:
-        return result("stale_revision", reason=f"The trigger is at revision {trigger.revision} by now.")
+        reason = f"The trigger is at revision {trigger.revision} by now."
+        return _result(new, outcome="stale_revision", reason=reason)
+    if not actor.may(Permission.FIRE, trigger.condition.project):
+        return _result(new, outcome="failed", reason="This token may not fire triggers of that project.")
     present = transaction.triggers.firing_of(trigger.id, str(new.event))
     if present is not None:
-        return result("duplicate", task_id=present.task_id, reason=present.reason)
+        return _result(new, outcome="duplicate", task_id=present.task_id, reason=present.reason)
     try:
         event = transaction.events.get(new.event)
     except NotFound:
-        return result("failed", reason=f"There is no event {new.event}.")
+        return _result(new, outcome="failed", reason=f"There is no event {new.event}.")
+    return _fire_on(transaction, actor, new=new, trigger=trigger, event=event, settings=settings)
+
+
+def _fire_on(  # noqa: PLR0913  a match is made of many parts
+    transaction: Transaction,
+    actor: Principal,
+    *,
+    new: NewFiring,
+    trigger: Trigger,
+    event: Event,
+    settings: Settings,
+) -> FiringResult:
     if event.id <= trigger.starts_after:
-        return result("skipped", reason="The event is older than the trigger.")
+        return _result(new, outcome="skipped", reason="The event is older than the trigger.")
     verdict = conditions.matches(trigger.condition, event)
     if not verdict.matched:
-        return result("skipped", reason=verdict.reason)
-    firing = _decide(
-        transaction,
-        actor,
-        trigger=trigger,
-        firing=_add_firing(transaction, trigger=trigger, event=event),
-        event=event,
-        settings=settings,
+        return _result(new, outcome="skipped", reason=verdict.reason)
+    due = _add_firing(transaction, trigger=trigger, event=event)
+    firing = _decide(transaction, actor, trigger=trigger, firing=due, event=event, settings=settings)
+    return _result(new, outcome=firing.status, task_id=firing.task_id, reason=firing.reason)
+
+
+def _result(new: NewFiring, *, outcome: str, task_id: str | None = None, reason: str | None = None) -> FiringResult:
+    return FiringResult.model_validate(
+        {"trigger_id": new.trigger_id, "event": new.event, "outcome": outcome, "task_id": task_id, "reason": reason}
     )
-    return result(firing.status, task_id=firing.task_id, reason=firing.reason)
 
 
 def _add_firing(transaction: Transaction, *, trigger: Trigger, event: Event) -> Firing:
@@ -129,7 +131,7 @@ def _add_firing(transaction: Transaction, *, trigger: Trigger, event: Event) -> 
     return firing
 
 
-def _decide(
+def _decide(  # noqa: PLR0913  a match is made of many parts
     transaction: Transaction, actor: Principal, *, trigger: Trigger, firing: Firing, event: Event, settings: Settings
 ) -> Firing:
     chain = _chain(transaction, event=event)

@@ -36,6 +36,4 @@ def read_lease(transaction: Transaction, actor: Principal, *, task_id: Id) -> He
     """Return what the sender of a heartbeat must know, changing nothing."""
     task = transaction.tasks.get(task_id)
     attempt = transaction.tasks.attempt(task_id, actor.attempt or 0)
-    return HeartbeatAnswer(
-        stop_requested=task.stop_requested_at is not None, lease_expires_at=attempt.lease_expires_at
-    )
+    return HeartbeatAnswer(stop_requested=task.stop_requested_at is not None, lease_expires_at=attempt.lease_expires_at)

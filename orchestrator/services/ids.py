@@ -12,9 +12,7 @@ from orchestrator.records.principal import Principal, Role
 if TYPE_CHECKING:
     from orchestrator.records.base import Id
 
-SYSTEM: Final = Principal(
-    id="0" * 32, name="retrain", role=Role.ADMIN, created_at=datetime(2000, 1, 1, tzinfo=UTC)
-)
+SYSTEM: Final = Principal(id="0" * 32, name="retrain", role=Role.ADMIN, created_at=datetime(2000, 1, 1, tzinfo=UTC))
 """Who acts when nobody asked: the sweep, and the server when it first starts. It has no token."""
 
 

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 _NAME_LENGTH = 255
 
 
-def launch(
-    transaction: Transaction, *, trigger: Trigger, firing: Firing, event: Event, chain: tuple[Id, ...]
-) -> Task:
+def launch(transaction: Transaction, *, trigger: Trigger, firing: Firing, event: Event, chain: tuple[Id, ...]) -> Task:
     """Clone the reference and enqueue the clone, with the rights of whoever registered the trigger.
 
     Args:

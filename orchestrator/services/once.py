@@ -37,9 +37,7 @@ class Answer:
     """Whether it holds a token, which is shown once and never stored."""
 
 
-def write_once(
-    store: Store, actor: Principal, *, key: RequestKey, work: Callable[[Transaction], Answer]
-) -> Answer:
+def write_once(store: Store, actor: Principal, *, key: RequestKey, work: Callable[[Transaction], Answer]) -> Answer:
     """Run a unit of work, or return what it was answered the first time.
 
     Raises:

@@ -90,7 +90,9 @@ def typed(parameter: Parameter, *, text: str) -> Parameter:
     try:
         kind, value = coerce(parameter.type, text)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"Parameter {parameter.name!r}: {error}.", hint=f"It is of type {parameter.type}.") from error
+        raise InvalidRequest(
+            f"Parameter {parameter.name!r}: {error}.", hint=f"It is of type {parameter.type}."
+        ) from error
     return Parameter.model_validate({"name": parameter.name, "type": kind, "value": value})
 
 

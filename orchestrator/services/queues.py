@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from orchestrator.records.principal import Principal
     from orchestrator.store.protocol import Transaction
 
-FROM_THE_START = {"default": "Where tasks go when nobody says otherwise.", "services": "Schedulers and others that never end."}
+FROM_THE_START = {
+    "default": "Where tasks go when nobody says otherwise.",
+    "services": "Schedulers and others that never end.",
+}
 
 
 def create_queue(transaction: Transaction, actor: Principal, *, body: CreateQueue) -> Queue:
@@ -52,9 +55,7 @@ def list_queues(transaction: Transaction, actor: Principal, *, seen_seconds: flo
             description=queue.description,
             waiting=counts.get(queue.name, (0, 0))[0],
             running=counts.get(queue.name, (0, 0))[1],
-            agents=tuple(
-                agent.name for agent in listeners(transaction, queue=queue.name, seen_seconds=seen_seconds)
-            ),
+            agents=tuple(agent.name for agent in listeners(transaction, queue=queue.name, seen_seconds=seen_seconds)),
         )
         for queue in transaction.queues.all()
     ]

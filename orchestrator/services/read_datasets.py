@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from orchestrator.errors import NotFound
 from orchestrator.records.principal import Permission
@@ -28,6 +28,30 @@ def get_dataset(transaction: Transaction, actor: Principal, *, version_id: Id) -
     version = transaction.datasets.get(version_id)
     actor.require(Permission.READ, version.project)
     return version
+
+
+class DatasetFilters(TypedDict, total=False):
+    """What `Datasets.find` takes from whoever asks."""
+
+    project: str | None
+    name: str | None
+    version: str | None
+    tags: Sequence[str]
+    states: Sequence[str]
+    after: str | None
+    limit: int
+
+
+def list_datasets(
+    transaction: Transaction, actor: Principal, **filters: Unpack[DatasetFilters]
+) -> list[DatasetVersion]:
+    """Return versions of projects that the actor may read, newest first.
+
+    Raises:
+        Forbidden: the actor may not read.
+    """
+    actor.require(Permission.READ)
+    return transaction.datasets.find(**filters, projects_below=actor.project)
 
 
 def newest_dataset(  # noqa: PLR0913  the parts of a name
@@ -56,7 +80,9 @@ def newest_dataset(  # noqa: PLR0913  the parts of a name
         )
         found = matches[0] if matches else None
     if found is None:
-        which = " ".join([name, *([version] if version else []), *(["with the tags " + ", ".join(tags)] if tags else [])])
+        which = " ".join(
+            [name, *([version] if version else []), *(["with the tags " + ", ".join(tags)] if tags else [])]
+        )
         raise NotFound(
             f"There is no {' or '.join(wanted)} version of {which} in project {project}.",
             hint=f"See what there is: retrain dataset list --project {project}",

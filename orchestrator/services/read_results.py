@@ -31,7 +31,7 @@ def list_series(transaction: Transaction, actor: Principal, *, task_id: Id) -> l
     return transaction.series.summaries(task_id)
 
 
-def get_points(
+def get_points(  # noqa: PLR0913  which points, and how many
     transaction: Transaction, actor: Principal, *, task_id: Id, title: str, series: str, limit: int | None
 ) -> Points:
     """Return the points of a series, at most about `limit` of them with each bucket's extremes kept.
@@ -43,7 +43,9 @@ def get_points(
     get_task(transaction, actor, task_id=task_id)
     points = transaction.series.points(task_id, title=title, series=series, limit=limit)
     if points is None:
-        raise NotFound(f"Task {task_id} has no series {series!r} of {title!r}.", hint="GET /tasks/{id}/series lists them.")
+        raise NotFound(
+            f"Task {task_id} has no series {series!r} of {title!r}.", hint="GET /tasks/{id}/series lists them."
+        )
     return points
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from orchestrator.records.lifecycle import Status
 from orchestrator.records.principal import Permission
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from orchestrator.records.principal import Principal
     from orchestrator.records.task import Task
     from orchestrator.store.protocol import Transaction
+
+
+class TaskFilters(TypedDict, total=False):
+    """What `Tasks.find` takes from whoever asks."""
+
+    project: str | None
+    name: str | None
+    status: Status | None
+    type: str | None
+    tag: str | None
+    parent: str | None
+    queue: str | None
+    after: str | None
+    limit: int
 
 
 def get_task(transaction: Transaction, actor: Principal, *, task_id: Id) -> Task:
@@ -53,6 +67,16 @@ def show_task(transaction: Transaction, actor: Principal, *, task_id: Id, seen_s
         attempts=tuple(transaction.tasks.attempts(task_id)),
         listening_agents=listening,
     )
+
+
+def list_tasks(transaction: Transaction, actor: Principal, **filters: Unpack[TaskFilters]) -> list[Task]:
+    """Return tasks of projects that the actor may read, newest first.
+
+    Raises:
+        Forbidden: the actor may not read.
+    """
+    actor.require(Permission.READ)
+    return transaction.tasks.find(**filters, projects_below=actor.project)
 
 
 def listeners(transaction: Transaction, *, queue: str, seen_seconds: float) -> list[Agent]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.records.lifecycle import Status
@@ -13,6 +14,7 @@ from orchestrator.services.lose import lose_attempt
 
 if TYPE_CHECKING:
     from orchestrator.queues import Queue
+    from orchestrator.records.task import Task
     from orchestrator.settings import Settings
     from orchestrator.store.protocol import Store, Transaction
 
@@ -34,18 +36,10 @@ def reconcile(store: Store, *, queue: Queue, settings: Settings) -> None:
         return
     expired = store.read(lambda transaction: transaction.tasks.expired_attempts(now=transaction.now()))
     for attempt in expired:
-        store.write(
-            lambda transaction, key=(attempt.task_id, attempt.number): expire(
-                transaction, task_id=key[0], number=key[1], settings=settings
-            )
-        )
+        store.write(partial(expire, task_id=attempt.task_id, number=attempt.number, settings=settings))
     due = store.read(lambda transaction: transaction.triggers.firings_due(now=transaction.now()))
     for firing in due:
-        store.write(
-            lambda transaction, firing_id=firing.id: retry_firing(
-                transaction, SYSTEM, firing_id=firing_id, settings=settings
-            )
-        )
+        store.write(partial(retry_firing, actor=SYSTEM, firing_id=firing.id, settings=settings))
     ring_short_queues(store, queue=queue)
 
 
@@ -87,11 +81,11 @@ def ring_short_queues(store: Store, *, queue: Queue) -> None:
         missing = queued - queue.waiting(name) if queued else 0
         if missing <= 0:
             continue
-        tasks = store.read(
-            lambda transaction, name=name, missing=missing: transaction.tasks.find(
-                status=Status.QUEUED, queue=name, limit=missing
-            )
-        )
+        tasks = store.read(partial(_queued, name=name, limit=missing))
         for task in tasks:
             queue.ring(name, task_id=task.id, attempt=task.attempt)
         logger.info("rang again", extra={"action": "rang_again", "queue": name, "tickets": len(tasks)})
+
+
+def _queued(transaction: Transaction, *, name: str, limit: int) -> list[Task]:
+    return transaction.tasks.find(status=Status.QUEUED, queue=name, limit=limit)

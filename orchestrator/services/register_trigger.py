@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def register_trigger(transaction: Transaction, actor: Principal, *, body: RegisterTrigger) -> Trigger:
-    """Register a trigger, which acts on events from now on; the same name again makes a revision where something differs.
+    """Register a trigger for events from now on; the same name again makes a revision where something differs.
 
     It fires with the rights of the actor; those of an attempt are those of whoever enqueued it.
 

@@ -41,9 +41,7 @@ def put_artifact(transaction: Transaction, actor: Principal, *, task_id: Id, bod
         InvalidRequest: the blob has not been uploaded.
     """
     check_blob(transaction, digest=body.digest)
-    artifact = Artifact(
-        task_id=task_id, attempt=actor.attempt or 0, created_at=transaction.now(), **dict(body)
-    )
+    artifact = Artifact(task_id=task_id, attempt=actor.attempt or 0, created_at=transaction.now(), **dict(body))
     transaction.tasks.put_artifact(artifact)
     return artifact
 

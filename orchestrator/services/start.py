@@ -27,7 +27,5 @@ def start_task(transaction: Transaction, actor: Principal, *, task_id: Id, setti
     """
     task = transaction.tasks.get(task_id, lock=True)
     actor.require(Permission.EDIT, task.project)
-    started = transition(task, Move.START, now=transaction.now()).changed(
-        queued_by=responsible(actor), lost_attempts=0
-    )
+    started = transition(task, Move.START, now=transaction.now()).changed(queued_by=responsible(actor), lost_attempts=0)
     return begin(transaction, actor, task=task, started=started, place=Place(), settings=settings)

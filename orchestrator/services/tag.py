@@ -55,15 +55,11 @@ def tag_task(transaction: Transaction, actor: Principal, *, task_id: Id, body: E
         return task
     tagged = task.changed(tags=tags, changed_at=transaction.now())
     transaction.tasks.replace(tagged, expected=task)
-    announce_task(
-        transaction, actor, type=EventType.TASK_TAGGED, task=tagged, added=list(added), removed=list(removed)
-    )
+    announce_task(transaction, actor, type=EventType.TASK_TAGGED, task=tagged, added=list(added), removed=list(removed))
     return tagged
 
 
-def apply_tags(
-    present: tuple[str, ...], *, body: EditTags
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def apply_tags(present: tuple[str, ...], *, body: EditTags) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the resulting tags, those that were not there before, and those that are there no more; each sorted.
 
     Raises:

@@ -78,7 +78,9 @@ def revoke_token(transaction: Transaction, actor: Principal, *, principal_id: Id
     actor.require(Permission.ADMIN)
     principal = transaction.principals.get(principal_id)
     if principal.role is Role.ATTEMPT:
-        raise NotFound(f"There is no token {principal_id}.", hint="An attempt's token dies with its attempt: stop the task.")
+        raise NotFound(
+            f"There is no token {principal_id}.", hint="An attempt's token dies with its attempt: stop the task."
+        )
     actor.require(Permission.ADMIN, principal.project)
     if principal.revoked_at is not None:
         return principal

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from orchestrator.api.testing import running_server
+from blake3 import blake3
 
+from orchestrator.api.testing import running_server
 from orchestrator.sdk.client import Client
 from triggers.remote import Remote
 from triggers.scheduler import STEPS, Scheduler
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 30.0
 PARAMETER = "General/CLEARML_DATASET_ID"
+FILE = {"path": "a.csv", "size_bytes": 6, "digest": f"blake3:{blake3(b'a file').hexdigest()}"}
 PROGRAM = """
 import os, signal, sys
 from triggers.scheduler import run_scheduler
@@ -50,8 +52,8 @@ class Place(NamedTuple):
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     home = tmp_path_factory.mktemp("server")
     settings = {"sweep_seconds": 0.2, "firing_retry_seconds": 0.2}
-    with running_server(home, **settings) as (url, token), Client(url, token) as client:
-        yield Place(client, token, home)
+    with running_server(home, **settings) as server, Client(server.url, server.token) as client:
+        yield Place(client, server.token, home)
 
 
 @pytest.fixture
@@ -82,11 +84,9 @@ def register(client: Client, project: str, *, reference: str, name: str = "", qu
 
 
 def make_version(client: Client, project: str) -> str:
-    content = b"a file"
-    stored = client.request("POST", "/blobs", body=content)
+    client.put_bytes(f"/blobs/{FILE['digest']}", b"a file")
     made = client.post("/datasets", {"project": project, "name": "sensors"})
-    entry = {"path": "a.csv", "size_bytes": len(content), "digest": stored["digest"]}
-    client.post(f"/datasets/{made['id']}/entries", {"put": [entry]})
+    client.post(f"/datasets/{made['id']}/entries", {"put": [FILE]})
     client.post(f"/datasets/{made['id']}/finalize")
     return str(made["id"])
 

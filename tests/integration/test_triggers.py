@@ -5,8 +5,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from orchestrator.api.testing import running_server
+from blake3 import blake3
 
+from orchestrator.api.testing import running_server
 from orchestrator.errors import NotFound, UnknownParameter, UnknownTemplateName
 from orchestrator.sdk.client import Client
 from triggers import TriggerScheduler
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARAMETER = "General/CLEARML_DATASET_ID"
+FILE = {"path": "a.csv", "size_bytes": 6, "digest": f"blake3:{blake3(b'a file').hexdigest()}"}
 
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    with running_server(tmp_path) as (url, token), Client(url, token) as client:
-        monkeypatch.setenv("RETRAIN_URL", url)
-        monkeypatch.setenv("RETRAIN_TOKEN", token)
+    with running_server(tmp_path) as server, Client(server.url, server.token) as client:
+        monkeypatch.setenv("RETRAIN_URL", server.url)
+        monkeypatch.setenv("RETRAIN_TOKEN", server.token)
         yield client
 
 
@@ -36,11 +38,9 @@ def reference(client: Client) -> str:
 
 def version(client: Client, *, project: str = "occupancy", tags: list[str] | None = None) -> str:
     """Make a final version with one file."""
-    content = b"a file"
-    stored = client.request("POST", "/blobs", body=content)
+    client.put_bytes(f"/blobs/{FILE['digest']}", b"a file")
     made = client.post("/datasets", {"project": project, "name": "sensors", "tags": tags or []})
-    entry = {"path": "a.csv", "size_bytes": len(content), "digest": stored["digest"]}
-    client.post(f"/datasets/{made['id']}/entries", {"put": [entry]})
+    client.post(f"/datasets/{made['id']}/entries", {"put": [FILE]})
     client.post(f"/datasets/{made['id']}/finalize")
     return str(made["id"])
 

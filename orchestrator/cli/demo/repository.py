@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.sdk_mount import sdk_directory
-
 from orchestrator.errors import EnvironmentFailed, Unavailable
 
 if TYPE_CHECKING:

@@ -171,7 +171,8 @@ def finish_git(process: subprocess.Popen[bytes], *, stdin: bytes | None = None, 
             process.communicate()
             raise GitError(_subcommand(arguments), f"no end after {timeout:g} seconds", status=124) from None
     if process.returncode != 0:
-        raise GitError(_subcommand(arguments), complaint.decode(errors="replace").strip(), status=process.returncode)
+        said = (complaint.strip() or output or b"").decode(errors="replace").strip()
+        raise GitError(_subcommand(arguments), said, status=process.returncode)
     return output or b""
 
 

@@ -77,13 +77,16 @@ def _expanded(url: str, configuration: Mapping[str, Sequence[str]]) -> str:
     return base + url[len(best) :]
 
 
-def _usable(url: str, root: Path) -> str | None:
-    """Return the URL as an agent can be given it, or None if an agent must not follow it."""
+def is_fetchable(url: str) -> bool:
+    """Tell whether git fetches from a URL without running anything that the URL names."""
     scheme, separator, _ = url.partition("://")
     if separator:
-        return url if scheme in TRANSPORTS else None
-    if _HELPER.match(url) or url.startswith("-") or not url:
+        return scheme in TRANSPORTS
+    return bool(url) and not url.startswith("-") and not _HELPER.match(url)
+
+
+def _usable(url: str, root: Path) -> str | None:
+    """Return the URL as an agent can be given it, or None if an agent must not follow it."""
+    if not is_fetchable(url):
         return None
-    if _SCP.match(url):
-        return url
-    return str((root / url).resolve())
+    return url if "://" in url or _SCP.match(url) else str((root / url).resolve())

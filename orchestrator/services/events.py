@@ -1,0 +1,65 @@
+"""Reading the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.records.principal import Permission
+from orchestrator.wire import Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.records.event import Event, EventType
+    from orchestrator.records.principal import Principal
+    from orchestrator.store.protocol import Transaction
+
+
+def list_events(transaction: Transaction, actor: Principal, *, after: int, limit: int) -> list[Event]:
+    """Return what happened after an event in projects that the actor may read, in order.
+
+    Raises:
+        Forbidden: the actor may not read.
+    """
+    actor.require(Permission.READ)
+    return transaction.events.after(after, limit=limit, projects_below=actor.project)
+
+
+def recent_events(  # noqa: PLR0913  a filter is made of many optional parts
+    transaction: Transaction,
+    actor: Principal,
+    *,
+    types: Sequence[EventType],
+    subject: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Event]:
+    """Return what happened in projects that the actor may read, newest first.
+
+    Raises:
+        Forbidden: the actor may not read.
+    """
+    actor.require(Permission.READ)
+    return transaction.events.recent(
+        types=types, subject=subject, before=before, limit=limit, projects_below=actor.project
+    )
+
+
+def get_cursor(transaction: Transaction, actor: Principal, *, name: str) -> Cursor:
+    """Return how far a reader has come.
+
+    Raises:
+        Forbidden: the actor may not fire.
+    """
+    actor.require(Permission.FIRE)
+    return Cursor(event=transaction.events.cursor(name))
+
+
+def advance_cursor(transaction: Transaction, actor: Principal, *, name: str, body: Cursor) -> Cursor:
+    """Move a reader forward, never back.
+
+    Raises:
+        Forbidden: the actor may not fire.
+    """
+    actor.require(Permission.FIRE)
+    return Cursor(event=transaction.events.advance(name, body.event))

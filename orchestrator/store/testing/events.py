@@ -1,0 +1,136 @@
+"""The event log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.errors import NotFound
+from orchestrator.records.event import EventType
+from orchestrator.store.testing.records import an_event, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.records.event import Event, NewEvent
+    from orchestrator.store.protocol import Store, Transaction
+
+
+def _append(store: Store, *events: NewEvent) -> None:
+    store.write(lambda tx: [tx.events.append(event) for event in events])
+
+
+class EventContract:
+    """Ids that become visible in order; listeners that hear of every commit."""
+
+    def test_events_are_numbered_in_order_and_dated_by_the_database(self, store: Store) -> None:
+        new = [an_event(data={"tags": ["é"], "n": 1}, cause=new_id()), an_event()]
+        _append(store, *new)
+        found = store.read(lambda tx: tx.events.after(0))
+        assert [event.model_dump(exclude={"id", "at"}) for event in found] == [event.model_dump() for event in new]
+        assert found[0].id < found[1].id
+        assert store.read(lambda tx: tx.events.get(found[0].id)) == found[0]
+        assert store.read(lambda tx: tx.events.last_id()) == found[1].id
+        assert store.read(lambda tx: tx.events.after(found[0].id)) == [found[1]]
+        assert store.read(lambda tx: tx.now()) >= found[0].at
+        for absent in (found[1].id + 1, 1 << 80):
+            with pytest.raises(NotFound):
+                store.read(lambda tx, absent=absent: tx.events.get(absent))  # type: ignore[misc]
+
+    def test_events_appear_with_the_commit_and_not_before(self, store: Store) -> None:
+        def work(tx: Transaction) -> list[Event]:
+            tx.events.append(an_event())
+            return tx.events.after(0)
+
+        assert store.write(work) == []
+        assert len(store.read(lambda tx: tx.events.after(0))) == 1
+
+    def test_events_are_found_newest_first_by_what_they_are(self, store: Store) -> None:
+        subject = new_id()
+        _append(
+            store,
+            an_event(subject=subject, project="a"),
+            an_event(subject=subject, project="a/b", type=EventType.DATASET_TAGGED),
+            an_event(project="a-b", type=EventType.TASK_FAILED),
+        )
+        one, two, three = store.read(lambda tx: tx.events.after(0))
+
+        def recent(**filters: object) -> list[Event]:
+            return store.read(lambda tx: tx.events.recent(**filters))  # type: ignore[arg-type]
+
+        assert recent() == [three, two, one]
+        assert recent(types=[EventType.DATASET_TAGGED, EventType.TASK_FAILED]) == [three, two]
+        assert recent(subject=subject) == [two, one]
+        assert recent(projects_below="a") == [two, one]
+        assert recent(before=three.id, limit=1) == [two]
+        assert store.read(lambda tx: tx.events.after(0, projects_below="a", limit=1)) == [one]
+        assert store.read(lambda tx: tx.events.after(1 << 80)) == []
+
+    def test_a_cursor_never_goes_back(self, store: Store) -> None:
+        assert store.read(lambda tx: tx.events.cursor("scheduler")) == 0
+        moves = [store.write(lambda tx, to=to: tx.events.advance("scheduler", to)) for to in (5, 3, 9, 9)]  # type: ignore[misc]
+        assert moves == [5, 5, 9, 9]
+        assert store.read(lambda tx: tx.events.cursor("scheduler")) == 9
+        assert store.read(lambda tx: tx.events.cursor("other")) == 0
+
+    def test_a_reader_with_a_cursor_misses_nothing(self, store: Store) -> None:
+        writers, each = 8, 40
+        done = threading.Event()
+
+        def write(writer: int) -> None:
+            for number in range(each):
+                event = an_event(data={"writer": writer, "number": number})
+
+                def work(tx: Transaction, event: NewEvent = event, number: int = number) -> None:
+                    tx.events.append(event)
+                    if number % 7 == 0:
+                        time.sleep(0.003)  # a commit that takes longer than those of others
+                    if number % 5 == 0:
+                        tx.events.append(an_event(data={"writer": writer, "number": -1 - number}))
+
+                store.write(work)
+
+        def read() -> list[Event]:
+            seen: list[Event] = []
+            while True:
+                last_look = done.is_set()
+                cursor = seen[-1].id if seen else 0
+                page = store.read(lambda tx: tx.events.after(cursor, limit=50))
+                seen += page
+                if last_look and not page:
+                    return seen
+
+        with ThreadPoolExecutor(writers + 1) as pool:
+            reader = pool.submit(read)
+            for future in [pool.submit(write, writer) for writer in range(writers)]:
+                future.result()
+            done.set()
+            seen = reader.result()
+        ids = [event.id for event in seen]
+        assert ids == sorted(set(ids))
+        assert len(seen) == writers * (each + each // 5)
+        assert seen == store.read(lambda tx: tx.events.after(0, limit=10_000))
+
+    def test_listeners_hear_of_commits_that_brought_events(self, store: Store) -> None:
+        heard: list[Event] = []
+        told = threading.Event()
+
+        def listener(events: Sequence[Event]) -> None:
+            heard.extend(events)
+            if events:
+                told.set()
+
+        end = store.subscribe(listener)
+        event = an_event()
+        _append(store, event)
+        assert told.wait(5)
+        assert [each.subject for each in heard] == [event.subject]
+        assert heard == store.read(lambda tx: tx.events.after(0))
+        store.write(lambda tx: tx.put_setting("quiet", 1))
+        end()
+        _append(store, an_event())
+        assert len(heard) == 1
