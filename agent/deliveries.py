@@ -52,7 +52,7 @@ class Deliveries:
         return Answer(HTTPStatus.ACCEPTED, {"Content-Type": "application/json"}, b'{"spooled": true}')
 
     def start(self) -> None:
-        """Deliver in a thread, from now on, what waits and what will."""
+        """Deliver in a thread what waits and what will; nothing happens when one does already."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._deliver, name="deliveries", daemon=True)
             self._thread.start()

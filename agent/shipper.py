@@ -36,10 +36,13 @@ class ConsoleShipper:
         self._reader = ConsoleReader(run.console, offset=run.console_offset())
         self._ended = threading.Event()
         self._done = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Ship what there is and what will come."""
-        threading.Thread(target=self._ship, name="console", daemon=True).start()
+        """Ship what there is and what will come; nothing happens when it does already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._ship, name="console", daemon=True)
+            self._thread.start()
 
     def finish(self) -> None:
         """Say that nothing more will be written to the console."""

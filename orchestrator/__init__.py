@@ -10,10 +10,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from orchestrator.sdk.capture import arguments
+
 if TYPE_CHECKING:
     from orchestrator.sdk.dataset import Dataset
     from orchestrator.sdk.logger import Logger
     from orchestrator.sdk.task import Task
+
+arguments.install()  # now, for a script may parse its arguments before it asks for a task
 
 __all__ = ["Dataset", "Logger", "Task"]
 

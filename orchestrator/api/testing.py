@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from orchestrator.api.serve import serve
 from orchestrator.redis_server import RedisServer
@@ -71,3 +74,61 @@ def running_server(home: Path, **settings: Any) -> Iterator[RunningServer]:  # n
         finally:
             end.set()
             thread.join()
+
+
+class Reply(NamedTuple):
+    """A status and the JSON that came with it; None where none did."""
+
+    status: int
+    body: Any
+
+
+class Requests:
+    """Sends requests as they are and returns what comes back, errors too.
+
+    Args:
+        url: the server's.
+        token: sent as bearer; none is sent where it is empty.
+    """
+
+    def __init__(self, url: str, *, token: str = "") -> None:
+        self._address = urlsplit(url).netloc
+        self._token = token
+
+    def using(self, token: str) -> Requests:
+        """Return the same with another token."""
+        return Requests(f"http://{self._address}", token=token)
+
+    def send(self, method: str, path: str, *, body: Any = None, headers: dict[str, str] | None = None) -> Reply:  # noqa: ANN401  JSON is any
+        """Send one request on a connection of its own.
+
+        Args:
+            method: of HTTP.
+            path: below `/api/v1`, or beginning with `/api` or `/healthz`.
+            body: bytes are sent as they are, anything else as JSON.
+            headers: further ones.
+        """
+        sent: dict[str, str] = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        data: bytes | None = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if body is not None:
+            sent["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        connection = http.client.HTTPConnection(self._address, timeout=_START_SECONDS)
+        with contextlib.closing(connection):
+            absolute = path if path.startswith(("/api", "/healthz")) else f"/api/v1{path}"
+            connection.request(method, absolute, data, sent | (headers or {}))
+            response = connection.getresponse()
+            received = response.read()
+        is_json = response.headers.get_content_type() == "application/json" and received
+        return Reply(response.status, json.loads(received) if is_json else received or None)
+
+    def get(self, path: str) -> Reply:
+        """GET."""
+        return self.send("GET", path)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Reply:  # noqa: ANN401  JSON is any
+        """POST; `idempotency_key="…"` becomes the header of that name."""
+        return self.send("POST", path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def put(self, path: str, body: Any = None) -> Reply:  # noqa: ANN401  JSON is any
+        """PUT."""
+        return self.send("PUT", path, body=body)

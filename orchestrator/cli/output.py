@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
 
 DEFAULT_LIMIT = 50
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SHORT_ID = 16
 """Digits of an id that a table shows: its millisecond and 12 random bits. Commands take any prefix that is unique."""
 
@@ -82,7 +84,7 @@ def print_table(headings: Sequence[str], *, rows: Iterable[Sequence[object]]) ->
     click.echo(click.style("  ".join(_padded(headings, widths)), bold=True))
     for line in lines:
         cells = zip(line, _padded(line, widths), strict=True)
-        click.echo("  ".join(click.style(cell, fg=STYLES[text]) if text in STYLES else cell for text, cell in cells))
+        click.echo("  ".join(_coloured(cell, by=text) for text, cell in cells))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
@@ -91,7 +93,7 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     shown = [(name, text) for name, text in shown if text]
     width = max((len(name) for name, _ in shown), default=0)
     for name, text in shown:
-        click.echo(f"{name.ljust(width)}  {click.style(text, fg=STYLES.get(text))}")
+        click.echo(f"{name.ljust(width)}  {_coloured(text, by=text)}")
 
 
 def short(identifier: str | None) -> str:
@@ -131,9 +133,14 @@ def _padded(texts: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
 
 
+def _coloured(text: str, *, by: str) -> str:
+    return click.style(text, fg=STYLES[by]) if by in STYLES else text
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
-    return str(value)
+        return ", ".join(_cell(item) for item in value)
+    # What others typed must not move this terminal's cursor or break a line of the table.
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], str(value))

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.sdk.attempt import attempt_directory
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.local_copy import local_copy
 from orchestrator.sdk.logger import check_name, scatter_report
 from orchestrator.sdk.scan import scan
-from orchestrator.sdk.session import attempt_directory, cache_directory, session
+from orchestrator.sdk.session import cache_directory, session
 from orchestrator.sdk.upload import Draft
 from orchestrator.settings import find_server
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.sdk.attempt import attempt_directory, scratch_directory
 from orchestrator.sdk.client import Client
 from orchestrator.settings import Server, find_server, home_directory
 
 if TYPE_CHECKING:
-    from orchestrator.sdk.running import Run
+    from pathlib import Path
 
-TASK_FILE = "RETRAIN_TASK_FILE"
-"""Set by a supervisor for the attempt beneath it: a file with the attempt's task, parameters and number."""
+    from orchestrator.sdk.running import Run
 
 
 class Session:
@@ -48,22 +46,6 @@ class Session:
 session = Session()
 
 
-def attempt_directory() -> Path | None:
-    """Return the run directory of the attempt that this process is part of, or None by hand."""
-    file = os.environ.get(TASK_FILE)
-    return Path(file).parent if file else None
-
-
 def cache_directory() -> Path:
     """Return where downloads are kept: in the home directory, inside an attempt beside its other files."""
     return home_directory() / "cache" if attempt_directory() is None else scratch_directory() / "sdk-cache"
-
-
-def scratch_directory() -> Path:
-    """Return where an attempt's processes may write: beside its other files, on a disk rather than in memory."""
-    attempt = attempt_directory()
-    if attempt is not None and os.access(attempt, os.W_OK):
-        return attempt
-    from tempfile import gettempdir  # noqa: PLC0415  seldom needed, slow to import
-
-    return Path(gettempdir())

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import CaptureError, OrchestratorError, ServerFailed, ServerUnreachable
+from orchestrator.sdk.attempt import TASK_FILE, attempt_directory, scratch_directory
 from orchestrator.sdk.blobs import store_file
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.notices import say
 from orchestrator.sdk.running import JOIN_FILE, ByHand, Recorded, Run
-from orchestrator.sdk.session import TASK_FILE, attempt_directory, scratch_directory
 from orchestrator.settings import find_server, home_directory
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class _Capture:
 
         file = getattr(sys.modules["__main__"], "__file__", None)
         try:
-            self._source = capture_source(Path(file).absolute().parent if file else Path.cwd(), scratch=self._scratch)
+            self._source = capture_source(Path(file).absolute() if file else Path.cwd(), scratch=self._scratch)
         except OrchestratorError as error:
             self._error = error
         except OSError as error:

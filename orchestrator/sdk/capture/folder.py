@@ -38,9 +38,7 @@ _ENVIRONMENT_MARKS = (b"pyvenv.cfg", b"conda-meta/history")
 def without_environments(paths: Iterable[bytes]) -> list[bytes]:
     """Leave out the files of virtual environments, which are bound to their machine."""
     found = list(paths)
-    roots = tuple(
-        path[: -len(mark)] for path in found for mark in _ENVIRONMENT_MARKS if path.endswith(b"/" + mark)
-    )
+    roots = tuple(path[: -len(mark)] for path in found for mark in _ENVIRONMENT_MARKS if path.endswith(b"/" + mark))
     return [path for path in found if not path.startswith(roots)] if roots else found
 
 

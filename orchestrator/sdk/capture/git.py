@@ -23,7 +23,15 @@ EMPTY_TREE = {
 }
 """The tree without files, which every repository knows without storing it."""
 
-_KEPT = ("GIT_CONFIG_", "GIT_SSH", "GIT_SSL_", "GIT_PROXY_", "GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_")
+_KEPT = (
+    "GIT_CONFIG_",
+    "GIT_SSH",
+    "GIT_SSL_",
+    "GIT_PROXY_",
+    "GIT_EXEC_PATH",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_DISCOVERY_",
+)
 _RAW_ATTRIBUTES = "* -text !eol !ident !filter !working-tree-encoding !diff !whitespace\n"
 _RAW_CONFIGURATION = """\
 [core]

@@ -20,27 +20,27 @@ KEPT_BUNDLES = 16
 """How many bundles a cache folder holds; the least recently used go first."""
 
 
-def bundle_unpushed(
-    repository: Repository, *, commit: str, remote: Remote | None, into: Path, cache: Path | None
-) -> Path | None:
-    """Bundle the commits up to `commit` that the remote does not have.
+def bundle_unpushed(repository: Repository, *, remote: Remote | None, into: Path, cache: Path | None) -> Path | None:
+    """Bundle the commits up to HEAD that the remote does not have.
 
     What the remote has is read from its tracking branches, without asking it.
 
     Args:
         repository: where the commits are.
-        commit: the last of them.
         remote: where an agent will fetch from; None bundles the whole history.
         into: the bundle to write.
         cache: folder of bundles made before: packing the same commits again can take seconds.
 
     Returns:
-        `into`, or None where the remote has every commit.
+        `into`, or None where the remote has every commit, or there is none.
 
     Raises:
         CaptureError: the commits cannot be bundled because a shallow clone left their parents away.
         GitError: git failed.
     """
+    commit = repository.commit
+    if commit is None:
+        return None
     unpushed = [commit] if remote is None else _unpushed(repository, commit=commit, remote=remote)
     if not unpushed:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.errors import CaptureError
-from orchestrator.sdk.capture.git import GitError, finish_git, run_git, start_git, user_environment
+from orchestrator.sdk.capture.git import run_git, start_git, user_environment
 
 if TYPE_CHECKING:
     from orchestrator.sdk.capture.git import ObjectFormat
@@ -51,8 +51,9 @@ def find_repository(start: Path) -> Repository | None:
         answer, complaint = process.communicate()
     lines = os.fsdecode(answer).split("\n")[:-1]
     if process.returncode != 0 and not _is_unborn(lines):
-        return _no_repository(start, complaint=complaint.decode(errors="replace").strip())
-    *_, root, common, object_format = lines[:3]
+        _refuse_unless_absent(start, complaint=complaint.decode(errors="replace").strip())
+        return None
+    root, common, object_format = lines[:3]
     commit = lines[3] if process.returncode == 0 else None
     return Repository(
         root=Path(root),
@@ -68,7 +69,7 @@ def _is_unborn(lines: list[str]) -> bool:
     return len(lines) >= 3 and lines[3:] in ([], ["HEAD"])  # noqa: PLR2004  the three questions before HEAD
 
 
-def _no_repository(start: Path, *, complaint: str) -> None:
+def _refuse_unless_absent(start: Path, *, complaint: str) -> None:
     if "not a git repository (or any" in complaint or "must be run in a work tree" in complaint:
         return
     hint = "Tell git that you trust the folder: git config --global --add safe.directory FOLDER"

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import CaptureError
 from orchestrator.sdk.capture.budget import Budget
@@ -25,7 +24,8 @@ from orchestrator.sdk.capture.repository import find_repository
 from orchestrator.sdk.capture.tree import TreeWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from pathlib import Path
 
     from orchestrator.sdk.capture.repository import Repository
 
@@ -57,25 +57,6 @@ class CapturedSource:
     bundle: Path | None = None
     submodules: tuple[CapturedSubmodule, ...] = ()
     left_out: tuple[str, ...] = ()
-
-    def as_record(self, *, upload: Callable[[Path], str]) -> dict[str, Any]:
-        """Return the record as JSON has it.
-
-        Args:
-            upload: stores a file as a blob and returns its digest.
-        """
-        return {
-            "repository": self.repository,
-            "branch": self.branch,
-            "commit": self.commit,
-            "tree": self.tree,
-            "patch": upload(self.patch) if self.patch else None,
-            "bundle": upload(self.bundle) if self.bundle else None,
-            "submodules": [
-                {"path": each.path, "source": each.source.as_record(upload=upload)} for each in self.submodules
-            ],
-            "left_out": list(self.left_out),
-        }
 
 
 def capture_source(
@@ -144,9 +125,7 @@ class _Capture:
         )
         with tracked, configuration, untracked:  # the third lists while the files of the first are hashed
             entries = parse_index(finish_git(tracked))
-            remote = choose_remote(
-                parse_configuration(finish_git(configuration)), branch=repository.branch, root=root
-            )
+            remote = choose_remote(parse_configuration(finish_git(configuration)), branch=repository.branch, root=root)
             read_tracked(os.fsencode(root), entries=entries, object_format=repository.object_format, tree=files)
             self._read_untracked(root, listing=finish_git(untracked), known=entries, files=files)
         writer = TreeWriter(
@@ -155,13 +134,7 @@ class _Capture:
         tree, patch, submodules, left_out = self._write(
             writer, root=root, files=files, commit=repository.commit, scratch=scratch
         )
-        bundle = repository.commit and bundle_unpushed(
-            repository,
-            commit=repository.commit,
-            remote=remote,
-            into=scratch / "commits.bundle",
-            cache=self.bundles,
-        )
+        bundle = bundle_unpushed(repository, remote=remote, into=scratch / "commits.bundle", cache=self.bundles)
         return CapturedSource(
             root=root,
             tree=tree,
@@ -169,7 +142,7 @@ class _Capture:
             branch=repository.branch,
             commit=repository.commit,
             patch=patch,
-            bundle=bundle or None,
+            bundle=bundle,
             submodules=submodules,
             left_out=left_out,
         )
@@ -203,7 +176,8 @@ class _Capture:
         self, writer: TreeWriter, *, root: Path, files: WorkingTree, commit: str | None, scratch: Path
     ) -> tuple[str, Path | None, tuple[CapturedSubmodule, ...], tuple[str, ...]]:
         """Write the tree of the files and what is in it, and the patch that makes it from the commit."""
-        submodules, gitlinks = [], []
+        submodules: list[CapturedSubmodule] = []
+        gitlinks = []
         for path, recorded in files.submodules:
             inner = self._take_inner(root, path=path, scratch=scratch / "submodules" / str(len(submodules)))
             if inner:
@@ -214,17 +188,17 @@ class _Capture:
             if inner:
                 submodules.append(inner)
         tree = writer.write(files, gitlinks=gitlinks)
-        private = []
-        if not self.with_secrets:
-            differences = writer.differences(tree, commit=commit)
-            private = [
-                each for each in differences if not each.deleted and is_private(root / os.fsdecode(each.path))
-            ]
+        differences = writer.differences(tree, commit=commit)
+        private = [
+            each
+            for each in differences
+            if not (self.with_secrets or each.deleted) and is_private(root / os.fsdecode(each.path))
+        ]
         if private:
             tree = writer.revert(private)
-        patch = writer.write_patch(tree, commit=commit, into=scratch / "source.patch")
+        patch = writer.write_patch(tree, commit=commit, into=scratch / "source.patch") if differences else None
         shutil.rmtree(writer.directory)
-        left_out = tuple(os.fsencode(os.fsdecode(each.path)).decode(errors="backslashreplace") for each in private)
+        left_out = tuple(each.path.decode(errors="backslashreplace") for each in private)
         return tree, patch, tuple(submodules), left_out
 
     def _take_inner(self, root: Path, *, path: bytes, scratch: Path) -> CapturedSubmodule | None:

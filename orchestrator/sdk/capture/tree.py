@@ -121,7 +121,7 @@ class TreeWriter:
         for number, file in enumerate(files):
             if file.mode == LINK:  # git would read the link's target
                 try:
-                    target = os.readlink(os.fsencode(self._root) + b"/" + file.path)
+                    target = os.readlink(os.fsencode(self._root) + b"/" + file.path)  # noqa: PTH115  bytes
                 except OSError as error:
                     raise unreadable(file.path, error=error) from error
                 (links / str(number)).write_bytes(target)

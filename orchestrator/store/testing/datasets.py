@@ -97,9 +97,7 @@ class DatasetContract:
         first, second, third = _stored(store), _stored(store), _stored(store)
 
         def move(expected: str | None, to: str) -> None:
-            store.write(
-                lambda tx: tx.datasets.move_head(project="occupancy", name="sensors", expected=expected, to=to)
-            )
+            store.write(lambda tx: tx.datasets.move_head(project="occupancy", name="sensors", expected=expected, to=to))
 
         assert store.read(lambda tx: tx.datasets.head(project="occupancy", name="sensors")) is None
         move(None, first.id)
@@ -179,9 +177,7 @@ class DatasetContract:
 
     def test_blobs_that_no_store_has_are_named(self, store: Store) -> None:
         version = _stored(store).id
-        store.write(
-            lambda tx: tx.datasets.put_entries(version, [an_entry("a", 1), an_entry("b", 1), an_entry("c", 2)])
-        )
+        store.write(lambda tx: tx.datasets.put_entries(version, [an_entry("a", 1), an_entry("b", 1), an_entry("c", 2)]))
         assert store.read(lambda tx: tx.datasets.missing_blobs(version)) == [digest(1), digest(2)]
         store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=1, store="main", location="x"))
         assert store.read(lambda tx: tx.datasets.missing_blobs(version)) == [digest(2)]

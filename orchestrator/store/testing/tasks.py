@@ -225,9 +225,7 @@ class TaskContract:
     def test_leases_expire_and_are_extended(self, store: Store) -> None:
         tasks = [a_task() for _ in range(4)]
         ends = (30, 10, 20, 90)
-        attempts = [
-            an_attempt(task, lease_expires_at=moment(end)) for task, end in zip(tasks, ends, strict=True)
-        ]
+        attempts = [an_attempt(task, lease_expires_at=moment(end)) for task, end in zip(tasks, ends, strict=True)]
         ended = an_attempt(tasks[0], number=2, ended_at=moment(1), lease_expires_at=moment(2))
         store.write(lambda tx: [tx.tasks.add(task) for task in tasks])
         store.write(lambda tx: [tx.tasks.add_attempt(attempt) for attempt in (*attempts, ended)])
