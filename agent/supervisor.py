@@ -12,11 +12,13 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.api import AttemptApi
 from agent.deliveries import Deliveries
+from agent.execution.tree import descendants
 from agent.forks import detach
 from agent.forwarder import Forwarder
 from agent.heart import REFUSALS, Heart
@@ -308,6 +310,9 @@ class Supervisor:
     def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self._preparing:
             self._preparing = False
+            for child in descendants(os.getpid()):  # whoever waits for one of them must wait no more
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
             raise Interrupted(self._cause)
 
     def _keep(self, environment: Environment) -> None:

@@ -18,10 +18,11 @@ import psutil
 
 from orchestrator.sdk.blobs import store_file
 from orchestrator.sdk.capture.source import capture_source
-from orchestrator.sdk.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from orchestrator.sdk.client import Client
 
 _START_SECONDS = 30
 _PROGRAM = """
@@ -63,13 +64,10 @@ class RunningAgent:
         except psutil.NoSuchProcess:
             return []
 
-    def workers(self) -> list[psutil.Process]:
-        """Return the workers."""
-        return psutil.Process(self.process.pid).children()
-
     def supervisors(self) -> list[psutil.Process]:
         """Return the supervisors that workers of this agent started."""
-        return [child for worker in self.workers() for child in worker.children() if child.name() != "retrain-shim"]
+        workers = psutil.Process(self.process.pid).children()
+        return [child for worker in workers for child in worker.children()]
 
     def kill_tree(self) -> None:
         """Kill all of it at once, as a machine does that loses its power."""

@@ -62,11 +62,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     runs = parser.parse_args().runs
     python = os.path.realpath(sys.executable) if sys.prefix == sys.base_prefix else sys.executable
-    with tempfile.TemporaryDirectory() as scratch, running_server(Path(scratch) / "home") as (url, token):
+    with tempfile.TemporaryDirectory() as scratch, running_server(Path(scratch) / "home") as server:
         repository = Path(scratch) / "repository"
         repository.mkdir()
         make_repository(repository)
-        environment = os.environ | {"RETRAIN_URL": url, "RETRAIN_TOKEN": token}
+        environment = os.environ | {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token}
         wall: dict[str, list[float]] = {name: [] for name in SCRIPTS}
         init = []
         for _ in range(runs + 1):

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SCRIPT = """\
 import time
 print("FIRST", time.time(), flush=True)
+import sys
+print("PYTHON", sys.executable, flush=True)
 from orchestrator import Task
 Task.init(project_name="bench", task_name="latency")
 """
@@ -52,8 +55,8 @@ def make_reference(work: Path, client: Client, server: Server) -> str:
     return str(task["id"])
 
 
-def tag_and_wait(client: Client, *, folder: Path, index: int) -> tuple[float, str]:
-    """Publish and tag a version; return the seconds from the tag to the script's first line, and the task's id."""
+def tag_and_wait(client: Client, *, folder: Path, index: int) -> tuple[dict[str, float], str]:
+    """Publish and tag a version; return the seconds from the tag to each stage, and the task's id."""
     (folder / f"{index}.txt").write_text(str(index))
     dataset = Dataset.get(dataset_project="bench", dataset_name="latency", auto_create=True, writable_copy=True)
     dataset.add_files(path=folder)
@@ -66,14 +69,27 @@ def tag_and_wait(client: Client, *, folder: Path, index: int) -> tuple[float, st
                 console = client.get(f"/tasks/{task['id']}/console")["text"]
                 if task["status"] == "failed":
                     raise SystemExit(f"{task['status_message']}\n{console}")
-                return float(console.split("FIRST ")[1].split()[0]) - tagged, str(task["id"])
+                first_line = float(console.split("FIRST ")[1].split()[0])
+                return hops_of(client, task["id"], tagged=tagged, first_line=first_line), str(task["id"])
         time.sleep(0.1)
 
 
-def interpreter_of(client: Client, task: str, *, home: Path) -> Path:
+def hops_of(client: Client, task: str, *, tagged: float, first_line: float) -> dict[str, float]:
+    """Return the seconds from the tag to each stage of a task."""
+    detail = client.get(f"/tasks/{task}")
+    moments = {
+        "queued": detail["task"]["queued_at"],
+        "claimed": detail["attempts"][-1]["claimed_at"],
+        "script started": detail["attempts"][-1]["started_at"],
+    }
+    reached = {name: datetime.fromisoformat(moment).timestamp() - tagged for name, moment in moments.items()}
+    return reached | {"first line": first_line - tagged}
+
+
+def interpreter_of(client: Client, task: str) -> Path:
     """Return the interpreter of the environment in which a task ran."""
-    key = client.get(f"/tasks/{task}")["attempts"][-1]["environment"]
-    return home / "agent" / "environments" / key / "bin" / "python"
+    console = client.get(f"/tasks/{task}/console")["text"]
+    return Path(console.split("PYTHON ")[1].split()[0])
 
 
 def bare_process(python: Path) -> float:
@@ -128,11 +144,12 @@ def main() -> None:
             folder = Path(scratch) / "files"
             folder.mkdir()
             _, task = tag_and_wait(client, folder=folder, index=0)  # builds the environment
-            python = interpreter_of(client, task, home=home)
-            ours, peers = [], []
+            python = interpreter_of(client, task)
+            hops, peers = [], []
             for index in range(1, options.runs + 1):
-                ours.append(tag_and_wait(client, folder=folder, index=index)[0])
+                hops.append(tag_and_wait(client, folder=folder, index=index)[0])
                 peers.append(bare_process(python) if image is None else bare_container(image, python=python, home=home))
+    ours = [one["first line"] for one in hops]
     median, peer = statistics.median(ours), statistics.median(peers)
     ratio = statistics.median(one / other for one, other in zip(ours, peers, strict=True))
     name = "python -c pass" if image is None else "the same container by hand"
@@ -140,6 +157,8 @@ def main() -> None:
     print(
         f"tag to first line  median {median * 1000:6.0f} ms  (min {min(ours) * 1000:.0f}, max {max(ours) * 1000:.0f})"
     )
+    reached = {stage: statistics.median(one[stage] for one in hops) * 1000 for stage in hops[0]}
+    print("stages             " + ", ".join(f"{stage} {moment:.0f} ms" for stage, moment in reached.items()))
     print(f"{name:18} median {peer * 1000:6.0f} ms")
     print(f"ratio              median {ratio:6.2f} x   goal {goal}, {options.runs} runs")
 

@@ -218,10 +218,13 @@ def _batched(firings: Sequence[NewFiring]) -> list[Sequence[NewFiring]]:
 
 
 def _log(result: FiringResult) -> None:
+    # Where several schedulers serve, each firing is another's duplicate.
+    level = {"failed": logging.WARNING, "duplicate": logging.DEBUG}.get(result.outcome, logging.INFO)
     logger.log(
-        logging.WARNING if result.outcome == "failed" else logging.INFO,
-        "trigger fired: %s",
+        level,
+        "trigger fired: %s %s",
         result.outcome,
+        result.task_id or result.reason or "",
         extra={
             "action": "trigger_fired",
             "trigger_id": result.trigger_id,

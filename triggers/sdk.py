@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,8 @@ class TriggerScheduler:
         from triggers.scheduler import run_scheduler  # noqa: PLC0415  pydantic and APScheduler, when they are needed
 
         self.register()
+        # This is what the script is from now on, so it says what it does; a script's own choice of handlers stands.
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         server = find_server()
         run_scheduler(server.url, server.token or None, polling_seconds=self.polling_seconds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 from collections import deque
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,7 @@ def _engine() -> Iterator[Any]:
     from docker.errors import APIError, DockerException  # noqa: PLC0415  as above
     from requests.exceptions import ConnectionError as NoConnection  # noqa: PLC0415  as above
 
+    _knock()
     try:
         engine = docker.from_env()
     except DockerException as error:
@@ -132,6 +134,17 @@ def _engine() -> Iterator[Any]:
         raise _silent(error) from error
     finally:
         engine.close()
+
+
+def _knock() -> None:
+    """Ask whether an engine listens on this machine's socket: docker-py would leave its own open when none does."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(host.removeprefix("unix://"))
+            except OSError as error:
+                raise _silent(error) from error
 
 
 def _silent(error: Exception) -> Unavailable:

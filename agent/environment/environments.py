@@ -134,7 +134,7 @@ class Environments:
         installer = Installer(
             toolchain=toolchain,
             interpreter=interpreter,
-            indexes=effective(packages.index_urls, environ=os.environ),
+            indexes=effective(packages.index_urls, default_index=packages.default_index, environ=os.environ),
             root=self._root,
             cache=self._cache(),
             patience_seconds=self._patience_seconds,

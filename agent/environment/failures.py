@@ -42,7 +42,7 @@ def explain(outcome: Outcome, *, indexes: tuple[str, ...], disks: Iterable[Path]
 
     Args:
         outcome: what uv printed.
-        indexes: the URLs that were asked; those of uv's own default when empty.
+        indexes: the URLs that were asked.
         disks: directories that were written to.
 
     Returns:
@@ -98,7 +98,7 @@ def _tail(lines: tuple[str, ...]) -> str:
 
 
 def _named(indexes: tuple[str, ...]) -> str:
-    return ", ".join(without_credentials(url) for url in indexes) or "the default package index"
+    return ", ".join(without_credentials(url) or "the default package index" for url in indexes)
 
 
 def _existing(path: Path) -> Path:

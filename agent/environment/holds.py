@@ -17,7 +17,7 @@ class Hold:
     """A shared lock that keeps an environment from eviction; a context manager that lets go at its end.
 
     The lock belongs to the open file, so a forked child has a part in it: the environment stays until the last
-    process that inherited the descriptor has closed it or ended. It does not survive `exec` unless asked to.
+    process that inherited the descriptor has closed it or ended.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -33,10 +33,6 @@ class Hold:
         if self._descriptor is None:
             raise ValueError("the hold on the environment was released")
         return self._descriptor
-
-    def keep_across_exec(self) -> None:
-        """Let programs that this process starts or becomes keep the lock."""
-        os.set_inheritable(self.fileno(), True)  # noqa: FBT003  the standard library's own signature
 
     def release(self) -> None:
         """Let go. Closing is enough and leaves the part of a forked child alone; unlocking would not."""

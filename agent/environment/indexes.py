@@ -10,34 +10,34 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_PUBLIC = frozenset({"https://index.example.org/simple", "https://index.example.org/simple"})
+DEFAULT = ""
+"""Stands for the index that uv asks when it is told of none."""
+
 _LABEL = re.compile(r"^[A-Za-z0-9._-]+=")
 """uv lets an index have a name: `internal=https://packages.example.org/simple`."""
 
 
-def effective(recorded: Iterable[str], *, environ: Mapping[str, str]) -> tuple[str, ...]:
+def effective(recorded: Iterable[str], *, default_index: bool, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the indexes to ask, the preferred one first.
 
-    Those that were captured are asked, with two rights of the node: one that names an index of its own
-    (`UV_DEFAULT_INDEX`) has it in place of public PyPI, and credentials in its `UV_DEFAULT_INDEX` and `UV_INDEX` are
-    used for the captured URL, which has none.
+    Those that were captured are asked, with two rights of the node: where the default index is to be asked it may name
+    one of its own (`UV_DEFAULT_INDEX`), and credentials in its `UV_DEFAULT_INDEX` and `UV_INDEX` are used for the
+    captured URL, which has none. A folder of the capturing machine that is not on this node is passed over.
 
     Args:
         recorded: captured URLs in order of preference, without credentials.
+        default_index: whether the default index is asked after them.
         environ: the environment of the agent.
 
     Returns:
-        URLs, with credentials where the node has them; empty for uv's own default.
+        URLs, with credentials where the node has them; `DEFAULT` for uv's own. Never empty.
     """
     own = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
     further = (environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL") or "").split()
     known = {_bare(url): url for url in (*(_LABEL.sub("", entry) for entry in further), own) if url}
-    chosen: dict[str, None] = {}
-    for url in recorded:
-        bare = _bare(url)
-        chosen[own if own and bare in _PUBLIC else known.get(bare, url)] = None
-    if not chosen and own:
-        chosen[own] = None
+    chosen = {known.get(_bare(url), url): None for url in recorded if not url.startswith("file:") or directories([url])}
+    if default_index or not chosen:
+        chosen[own or DEFAULT] = None
     return tuple(chosen)
 
 
@@ -49,10 +49,9 @@ def without_credentials(url: str) -> str:
 
 def variables(urls: tuple[str, ...]) -> dict[str, str]:
     """Return the variables that make uv ask these indexes, in this order; an argument would show their passwords."""
-    if not urls:
-        return {}
-    further = {"UV_INDEX": " ".join(urls[:-1])} if urls[:-1] else {}
-    return {"UV_DEFAULT_INDEX": urls[-1], **further}
+    *further, last = urls
+    named = {"UV_DEFAULT_INDEX": last, "UV_INDEX": " ".join(further)}
+    return {name: value for name, value in named.items() if value}
 
 
 def directories(urls: Iterable[str]) -> tuple[Path, ...]:

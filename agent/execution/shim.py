@@ -81,6 +81,8 @@ def main() -> NoReturn:
 
 def _supervise(job: Job, *, report: int, lock: int) -> None:
     _detach(keep={report, lock})
+    for descriptor in (report, lock):  # started as a program, it got them open for whatever it starts
+        os.set_inheritable(descriptor, False)  # noqa: FBT003  the standard library's own signature
     kills_before = machine_out_of_memory_kills()
     directory = Path(job.run_directory)
     reserve = os.open(directory / f"{EXIT}.part", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

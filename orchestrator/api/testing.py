@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,7 +17,6 @@ from orchestrator.settings import Settings, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _START_SECONDS = 30
 
@@ -42,8 +43,8 @@ def running_server(home: Path, **settings: Any) -> Iterator[RunningServer]:  # n
     """
     with contextlib.ExitStack() as stack:
         if "redis_url" not in settings:
-            redis = RedisServer(home / "redis")
-            home.mkdir(parents=True, exist_ok=True)
+            # Not below the home: the path of a unix socket has at most 107 bytes, and tests lie deep.
+            redis = RedisServer(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-"))))
             redis.start()
             stack.callback(redis.stop)
             settings["redis_url"] = redis.url

@@ -186,13 +186,13 @@ def _row(item: Item) -> Sequence[object]:
 
 
 def _fields(found: Item) -> Sequence[tuple[str, object]]:
-    source, packages = found["source"] or {}, found["packages"] or {}
+    source, packages, reason = found["source"] or {}, found["packages"] or {}, found["status_reason"]
     return (
         ("task", f"{found['project']}/{found['name']}"),
         ("id", found["id"]),
         ("type", found["type"]),
         ("status", found["status"]),
-        ("reason", found["status_message"] or found["status_reason"]),
+        ("reason", found["status_message"] or (reason if reason != found["status"] else None)),
         ("queue", found["queue"]),
         ("attempt", found["attempt"] or None),
         ("tags", found["tags"]),

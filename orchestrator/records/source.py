@@ -73,7 +73,9 @@ class Packages(Record):
     imported: tuple[str, ...] = ()
     """Names of those that the script had imported: a hint, not the truth."""
     index_urls: tuple[str, ...] = ()
-    """Package indexes in order of preference, without credentials."""
+    """Package indexes that were configured, in order of preference, without credentials."""
+    default_index: bool = True
+    """Whether the installer's own default index is asked after them."""
     lock: Digest | None = None
     """Blob of the requirements that the first run resolved, with hashes; clones inherit it."""
 

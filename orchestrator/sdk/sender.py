@@ -91,7 +91,8 @@ class Sender:
             self._series.add(title, series, step=step, value=value)
             if self._series.count >= BATCH_POINTS:
                 self._take_series()
-        self._notice()
+            if self._asleep or self._thread is None:
+                self._notice()
 
     def put(self, message: Message) -> None:
         """Report something else; it is sent after what was reported before it."""

@@ -48,7 +48,9 @@ def begin(plan: Plan) -> Run:
     attempt = attempt_directory()
     if attempt is not None:
         claim = json.loads(Path(os.environ[TASK_FILE]).read_text(encoding="utf-8"))
-        return Recorded(claim, client=Client(find_server().url), directory=scratch_directory() / f"sdk-{os.getpid()}")
+        server = find_server()
+        client = Client(server.url, server.token or None)
+        return Recorded(claim, client=client, directory=scratch_directory() / f"sdk-{os.getpid()}")
     joined = os.environ.get(JOIN_FILE)
     if joined and _is_spawned_child():
         file = Path(joined)
@@ -97,7 +99,10 @@ def _begin_offline(plan: Plan) -> Run:
 
 def _is_spawned_child() -> bool:
     multiprocessing = sys.modules.get("multiprocessing.process")
-    return multiprocessing is not None and multiprocessing.parent_process() is not None
+    if multiprocessing is None:
+        return False
+    imports_main = getattr(multiprocessing.current_process(), "_inheriting", False)  # it does so before it has a parent
+    return imports_main or multiprocessing.parent_process() is not None
 
 
 class _Capture:
@@ -136,8 +141,10 @@ class _Capture:
         from orchestrator.sdk.capture.source import capture_source  # noqa: PLC0415  never beneath an agent
 
         file = getattr(sys.modules["__main__"], "__file__", None)
+        started = Path(file).absolute() if file else Path.cwd()
+        bundles = home_directory() / "cache" / "bundles"
         try:
-            self._source = capture_source(Path(file).absolute() if file else Path.cwd(), scratch=self._scratch)
+            self._source = capture_source(started, scratch=self._scratch, bundles=bundles)
         except OrchestratorError as error:
             self._error = error
         except OSError as error:

@@ -198,7 +198,7 @@ def test_its_modules_are_compiled(ensure: Ensure, index: Index) -> None:
     assert list(environment.path.glob("lib/*/site-packages/__pycache__/alpha.*.pyc"))
 
 
-def test_it_works_at_its_path_and_console_scripts_would_at_another(ensure: Ensure, index: Index) -> None:
+def test_it_is_relocatable_and_knows_its_place(ensure: Ensure, index: Index) -> None:
     environment = ensure(packages(index.url, alpha="1.0"))
     assert "relocatable = true" in (environment.path / "pyvenv.cfg").read_text()
     assert run(environment, "-c", "import sys; print(sys.prefix)") == str(environment.path)

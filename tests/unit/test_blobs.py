@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import blake3
 import pytest
@@ -96,7 +96,7 @@ def test_bytes_that_are_gone_are_named(tmp_path: Path) -> None:
 class FullFile:
     """A file on a full disk: the real one cannot be made here without rights to mount one."""
 
-    def __init__(self, file: Any, number: int) -> None:
+    def __init__(self, file: BinaryIO, number: int) -> None:
         self._file = file
         self._number = number
 

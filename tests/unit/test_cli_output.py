@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from orchestrator.cli.daemon_log import log_to_stderr
 from orchestrator.cli.options import split_assignment
 from orchestrator.cli.output import ago, print_fields, print_list, size, when
+from orchestrator.cli.progress import progress
 from orchestrator.cli.task_metrics import sparkline
 
 
@@ -118,6 +119,16 @@ def test_an_assignment_is_split_at_its_first_equals_sign(text: str, pair: tuple[
 def test_what_is_no_assignment_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(click.BadParameter, match="General/TREES=80"):
         split_assignment(text)
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress("sending") as show:
+        show(1, 10)
+        monkeypatch.setattr("orchestrator.cli.progress.LINE_SECONDS", 0.0)
+        show(1024, 2048)
+    assert capsys.readouterr().err == "sending: 1.0 KiB of 2.0 KiB\n"
 
 
 def test_a_daemon_logs_a_line_an_event_with_what_it_was_about(

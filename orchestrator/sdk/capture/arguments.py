@@ -19,7 +19,7 @@ from orchestrator.records.values import decode, encode
 from orchestrator.sdk.attempt import TASK_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     Callback = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -105,7 +105,7 @@ class Parse:
             made: Any = type(current)(items) if isinstance(current, (tuple, set, frozenset)) else items
         else:
             made = items = self._made(value, make=make, like=current, name=name)
-        choices = action.choices if action is not None else None
+        choices: Iterable[Any] | None = action.choices if action is not None else None
         if choices is not None:
             for item in items if isinstance(items, list) else [items]:
                 if item not in choices:

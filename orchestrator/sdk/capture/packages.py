@@ -30,12 +30,14 @@ def capture_packages() -> dict[str, Any]:
         "platform": sysconfig.get_platform(),
         "distributions": [recorded for name, (_, recorded) in sorted(installed.items()) if name != OURSELVES],
         "imported": [name for name in _imported(installed) if _normalised(name) != OURSELVES],
-        "index_urls": index_urls(os.environ),
+        **package_indexes(os.environ),
     }
 
 
-def index_urls(environment: Mapping[str, str]) -> list[str]:
-    """Return the package indexes that pip and uv are told to use, in order of preference, without credentials.
+def package_indexes(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the package indexes that pip and uv are told to use: `index_urls` and `default_index` of the record.
+
+    The URLs come in order of preference, without credentials. One that replaces the default comes last.
 
     Args:
         environment: variables; the settings of uv, then those of pip, then pip's configuration files.
@@ -43,16 +45,11 @@ def index_urls(environment: Mapping[str, str]) -> list[str]:
     files = list(_pip_settings(environment))
     pip_main = environment.get("PIP_INDEX_URL") or next((main for main, _ in reversed(files) if main), "")
     pip_extra = environment.get("PIP_EXTRA_INDEX_URL") or next((extra for _, extra in reversed(files) if extra), "")
-    settings = (
-        environment.get("UV_INDEX", ""),
-        environment.get("UV_EXTRA_INDEX_URL", ""),
-        environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL", ""),
-        pip_main,
-        pip_extra,
-    )
+    main = environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL") or pip_main
+    further = (environment.get("UV_INDEX", ""), environment.get("UV_EXTRA_INDEX_URL", ""), pip_extra)
     # uv lets an index be named: `internal=https://…`.
-    found = [re.sub(r"^[\w.-]+=(?=\w+://)", "", word) for words in settings for word in words.split()]
-    return list(dict.fromkeys(without_credentials(url) for url in found))
+    found = [re.sub(r"^[\w.-]+=(?=\w+://)", "", word) for words in (*further, main) for word in words.split()]
+    return {"index_urls": list(dict.fromkeys(without_credentials(url) for url in found)), "default_index": not main}
 
 
 def _installed() -> dict[str, tuple[metadata.Distribution, dict[str, Any]]]:

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 
+VERSIONS = [_HERE / "versions"]
+"""Where revisions are."""
 
-def run(connection: Connection, *, target: str, versions: Path = _HERE / "versions") -> None:
+
+def run(connection: Connection, *, target: str) -> None:
     """Run every revision that the database lacks, in the connection's transaction.
 
     Args:
         connection: in a transaction.
         target: the revision to end with.
-        versions: directory of the revisions.
     """
-    config = Config()
+    config = Config(attributes={"connection": connection})
     config.set_main_option("path_separator", "newline")
-    # Interpolation would take a percent sign in a path for its own.
-    config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
-    config.set_main_option("version_locations", str(versions).replace("%", "%%"))
-    config.attributes["connection"] = connection
+    for option, paths in (("script_location", [_HERE]), ("version_locations", VERSIONS)):
+        # A percent sign in a path would be taken for an interpolation.
+        config.set_main_option(option, "\n".join(map(str, paths)).replace("%", "%%"))
     command.upgrade(config, target)

@@ -118,8 +118,11 @@ class GroupCommit:
             result = job.work(SqlTransaction(unit))
             events = unit.write_events()
         except BaseException as error:  # noqa: BLE001  whoever waits gets it; the writer must live
-            # Where SQLite undid the whole transaction by itself, as on a full disk, this raises and the group fails.
-            savepoint.rollback()
+            try:
+                savepoint.rollback()
+            except DBAPIError:
+                # SQLite undid the whole transaction by itself, as it does on a full disk: the group fails.
+                raise error from None
             return _Outcome(error=error)
         savepoint.commit()
         return _Outcome(result, tuple(events))

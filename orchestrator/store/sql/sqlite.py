@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, QueuePool
 from typing_extensions import override
 
@@ -72,7 +72,7 @@ class SqliteStore(SqlStore):
             with writer.begin() as connection:
                 upgrade(connection)
             connection = writer.connect()
-        except OperationalError as error:
+        except DatabaseError as error:
             raise Unavailable(f"{path} cannot be opened as a database: {error.orig}.") from error
         self._writer = GroupCommit(connection, unit=SqliteUnit, listeners=self._listeners)
         self._readers = _engine(url, begin="BEGIN", pragmas=("query_only=ON",), pooled=True)
@@ -115,8 +115,12 @@ def _engine(url: URL, *, begin: str, pragmas: tuple[str, ...], pooled: bool = Fa
 
     @event.listens_for(engine, "connect")
     def set_up(connection: RawConnection, _record: object) -> None:
-        for pragma in ("foreign_keys=ON", *pragmas):
-            connection.execute(f"PRAGMA {pragma}").close()
+        try:
+            for pragma in ("foreign_keys=ON", *pragmas):
+                connection.execute(f"PRAGMA {pragma}").close()
+        except BaseException:
+            connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
     def begin_explicitly(connection: Connection) -> None:

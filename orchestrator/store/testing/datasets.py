@@ -9,11 +9,11 @@ import pytest
 
 from orchestrator.errors import AlreadyExists, Conflict, HeadMoved, InvalidRequest, NotFound
 from orchestrator.records.dataset import DatasetState
-from orchestrator.store.testing.records import a_report, a_version, an_entry, digest, moment, new_id
+from orchestrator.store.testing.records import a_report, a_version, an_entry, digest, each, moment, new_id
 
 if TYPE_CHECKING:
     from orchestrator.records.dataset import DatasetVersion
-    from orchestrator.store.protocol import Store
+    from orchestrator.store.protocol import Store, Transaction
 
 
 def _stored(store: Store, **fields: object) -> DatasetVersion:
@@ -81,7 +81,7 @@ class DatasetContract:
             found = store.read(
                 lambda tx: tx.datasets.newest(project="occupancy", name="sensors", states=states, tags=tags)
             )
-            return found and found.version
+            return None if found is None else found.version
 
         assert newest() == "1.10.0"
         assert newest("x") == "1.9.0"
@@ -127,8 +127,12 @@ class DatasetContract:
         store.write(lambda tx: tx.datasets.put_entries(version, [an_entry(path) for path in paths]))
         expected = sorted(paths, key=str.encode)
         pages: list[str] = []
-        while page := store.read(lambda tx: tx.datasets.entries(version, after=pages[-1] if pages else None, limit=4)):
-            pages += [entry.path for entry in page]
+
+        def next_page(tx: Transaction) -> list[str]:
+            return [entry.path for entry in tx.datasets.entries(version, after=pages[-1] if pages else None, limit=4)]
+
+        while page := store.read(next_page):
+            pages += page
         assert pages == expected
         everything = store.read(lambda tx: tx.datasets.entries(version, limit=None))
         assert [entry.path for entry in everything] == expected
@@ -192,5 +196,5 @@ class DatasetContract:
             a_report(owner, "b", data="newer"),
             a_report(new_id(), "a"),
         ]
-        store.write(lambda tx: [tx.reports.put(report) for report in reports])
+        store.write(each(reports, lambda tx: tx.reports.put))
         assert store.read(lambda tx: tx.reports.of(owner)) == [reports[2], reports[1], reports[3]]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.errors import NotFound
 from orchestrator.records.event import EventType
-from orchestrator.store.testing.records import an_event, new_id
+from orchestrator.store.testing.records import an_event, each, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def _append(store: Store, *events: NewEvent) -> None:
-    store.write(lambda tx: [tx.events.append(event) for event in events])
+    store.write(each(events, lambda tx: tx.events.append))
+
+
+def _page(tx: Transaction, *, cursor: int) -> list[Event]:
+    return tx.events.after(cursor, limit=50)
 
 
 class EventContract:
@@ -99,7 +104,7 @@ class EventContract:
             while True:
                 last_look = done.is_set()
                 cursor = seen[-1].id if seen else 0
-                page = store.read(lambda tx: tx.events.after(cursor, limit=50))
+                page = store.read(partial(_page, cursor=cursor))
                 seen += page
                 if last_look and not page:
                     return seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.records.agent import Agent, Slot
 from orchestrator.records.dataset import DatasetVersion, ManifestEntry
@@ -15,12 +15,29 @@ from orchestrator.records.series import Points
 from orchestrator.records.task import Artifact, Attempt, Parameter, Report, Task
 from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from orchestrator.store.protocol import Transaction
+
+T = TypeVar("T")
+
 _numbers = count(1)
 
 SOMEBODY = "f" * 32
 """The principal that did it."""
 
 THEN = datetime(2015, 2, 4, 17, 51, tzinfo=UTC)
+
+
+def each(items: Iterable[T], verb: Callable[[Transaction], Callable[[T], object]]) -> Callable[[Transaction], None]:
+    """Return a unit of work that does one thing with each of these: `each(tasks, lambda tx: tx.tasks.add)`."""
+
+    def work(tx: Transaction) -> None:
+        for item in items:
+            verb(tx)(item)
+
+    return work
 
 
 def new_id() -> str:

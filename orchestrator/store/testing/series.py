@@ -106,7 +106,7 @@ class SeriesContract:
                 steps = list(range(step, step + chance.choice((1, 1, 2, 40))))
                 step += len(steps)
                 values = [chance.gauss() for _ in steps]
-                curve += zip(steps, values, strict=True)
+                curve.extend(zip(steps, values, strict=True))
                 points.append(some_points(steps, values, series=series))
             assert run.report(1, sequence, *points)
         for series, curve in expected.items():

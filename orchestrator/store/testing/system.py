@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import AlreadyExists, Conflict, NotFound
 from orchestrator.records.principal import Role
-from orchestrator.store.testing.records import a_principal, a_queue, an_agent, digest, moment, new_id
+from orchestrator.store.testing.records import a_principal, a_queue, an_agent, digest, each, moment, new_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +20,7 @@ class SystemContract:
     """What the system is made of."""
 
     def test_queues_have_names(self, store: Store) -> None:
-        store.write(lambda tx: [tx.queues.add(a_queue(name)) for name in ("gpu", "default")])
+        store.write(each([a_queue("gpu"), a_queue("default")], lambda tx: tx.queues.add))
         assert store.read(lambda tx: tx.queues.get("gpu")) == a_queue("gpu")
         assert store.read(lambda tx: tx.queues.all()) == [a_queue("default"), a_queue("gpu")]
         with pytest.raises(AlreadyExists, match="gpu"):
@@ -32,7 +32,7 @@ class SystemContract:
         agent = an_agent("node-2")
         other = an_agent("node-1")
         seen = agent.changed(seen_at=moment(5))
-        store.write(lambda tx: [tx.agents.put(each) for each in (agent, other, seen)])
+        store.write(each((agent, other, seen), lambda tx: tx.agents.put))
         assert store.read(lambda tx: tx.agents.get(agent.id)) == seen
         assert store.read(lambda tx: tx.agents.by_name("node-2")) == seen
         assert store.read(lambda tx: tx.agents.by_name("node-3")) is None

@@ -19,6 +19,7 @@ from orchestrator.store.testing.records import (
     an_artifact,
     an_attempt,
     digest,
+    each,
     moment,
     new_id,
 )
@@ -67,7 +68,7 @@ class TaskContract:
         store.write(lambda tx: tx.tasks.add(a_task(firing=firing)))
         with pytest.raises(Conflict):
             store.write(lambda tx: tx.tasks.add(a_task(firing=firing)))
-        store.write(lambda tx: [tx.tasks.add(a_task()) for _ in range(2)])
+        store.write(each([a_task(), a_task()], lambda tx: tx.tasks.add))
         assert len(store.read(lambda tx: tx.tasks.find())) == 3
 
     def test_a_stale_writer_never_wins(self, store: Store) -> None:
@@ -104,7 +105,7 @@ class TaskContract:
         case = a_task(project="A/b", status=Status.QUEUED, attempt=1, queue="gpu")
         beside = a_task(project="a-b")
         after = a_task(project="a0")
-        store.write(lambda tx: [tx.tasks.add(task) for task in (old, deep, case, beside, after)])
+        store.write(each((old, deep, case, beside, after), lambda tx: tx.tasks.add))
 
         def found(**filters: object) -> list[str]:
             return [task.id for task in store.read(lambda tx: tx.tasks.find(**filters))]  # type: ignore[arg-type]
@@ -140,7 +141,7 @@ class TaskContract:
         elsewhere = _queued(priority=9, queue="gpu")
         running = _queued(priority=9, status=Status.IN_PROGRESS)
         tasks = (later, sooner, first, urgent, waiting, elsewhere, running)
-        store.write(lambda tx: [tx.tasks.add(task) for task in tasks])
+        store.write(each(tasks, lambda tx: tx.tasks.add))
 
         def take(tx: Transaction) -> str | None:
             task = tx.tasks.next_queued(["default", "other"], now=moment(50))
@@ -156,13 +157,13 @@ class TaskContract:
 
     def test_two_agents_never_get_one_task(self, store: Store) -> None:
         tasks = [_queued() for _ in range(60)]
-        store.write(lambda tx: [tx.tasks.add(task) for task in tasks])
+        store.write(each(tasks, lambda tx: tx.tasks.add))
 
         def take(tx: Transaction) -> str | None:
             task = tx.tasks.next_queued(["default"], now=moment(1))
             if task is not None:
                 tx.tasks.replace(task.changed(status=Status.IN_PROGRESS), expected=task)
-            return task and task.id
+            return None if task is None else task.id
 
         def work(_: int) -> list[str]:
             taken: list[str] = []
@@ -176,14 +177,14 @@ class TaskContract:
 
     def test_queues_count_who_waits_and_who_runs(self, store: Store) -> None:
         statuses = (Status.QUEUED, Status.QUEUED, Status.IN_PROGRESS, Status.COMPLETED)
-        store.write(lambda tx: [tx.tasks.add(_queued(status=status)) for status in statuses])
+        store.write(each([_queued(status=status) for status in statuses], lambda tx: tx.tasks.add))
         store.write(lambda tx: tx.tasks.add(_queued(queue="gpu", status=Status.IN_PROGRESS)))
         store.write(lambda tx: tx.tasks.add(a_task(status=Status.IN_PROGRESS, attempt=1)))
         assert store.read(lambda tx: tx.tasks.queue_counts()) == {"default": (2, 1), "gpu": (0, 1)}
 
     def test_a_trigger_counts_its_active_tasks(self, store: Store) -> None:
         trigger, other = a_trigger(), a_trigger()
-        store.write(lambda tx: [tx.triggers.add(each) for each in (trigger, other)])
+        store.write(each((trigger, other), lambda tx: tx.triggers.add))
         for number, status in enumerate(Status):
             firing = a_firing(trigger, number)
             store.write(lambda tx, firing=firing: tx.triggers.add_firing(firing))  # type: ignore[misc]
@@ -210,7 +211,7 @@ class TaskContract:
         task = a_task()
         first, second = an_attempt(task), an_attempt(task, number=2)
         store.write(lambda tx: tx.tasks.add(task))
-        store.write(lambda tx: [tx.tasks.add_attempt(attempt) for attempt in (second, first)])
+        store.write(each((second, first), lambda tx: tx.tasks.add_attempt))
         with pytest.raises(AlreadyExists):
             store.write(lambda tx: tx.tasks.add_attempt(first))
         ended = first.changed(ended_at=moment(5), exit_code=-9, exit_reason=ExitReason.LOST, environment_reused=True)
@@ -227,8 +228,8 @@ class TaskContract:
         ends = (30, 10, 20, 90)
         attempts = [an_attempt(task, lease_expires_at=moment(end)) for task, end in zip(tasks, ends, strict=True)]
         ended = an_attempt(tasks[0], number=2, ended_at=moment(1), lease_expires_at=moment(2))
-        store.write(lambda tx: [tx.tasks.add(task) for task in tasks])
-        store.write(lambda tx: [tx.tasks.add_attempt(attempt) for attempt in (*attempts, ended)])
+        store.write(each(tasks, lambda tx: tx.tasks.add))
+        store.write(each((*attempts, ended), lambda tx: tx.tasks.add_attempt))
 
         def expired(limit: int) -> list[str]:
             found = store.read(lambda tx: tx.tasks.expired_attempts(now=moment(50), limit=limit))
@@ -244,10 +245,11 @@ class TaskContract:
         task = a_task()
         old, new, other = an_artifact(task, "b"), an_artifact(task, "b", attempt=2), an_artifact(task, "a")
         store.write(lambda tx: tx.tasks.add(task))
-        store.write(lambda tx: [tx.tasks.put_artifact(artifact) for artifact in (old, new, other)])
+        store.write(each((old, new, other), lambda tx: tx.tasks.put_artifact))
         assert store.read(lambda tx: tx.tasks.artifacts(task.id)) == [other, new]
 
     def test_projects_are_counted_with_what_they_hold(self, store: Store) -> None:
-        store.write(lambda tx: [tx.tasks.add(a_task(project=path)) for path in ("a", "a/b", "a/b", "c")])
+        tasks = [a_task(project=path) for path in ("a", "a/b", "a/b", "c")]
+        store.write(each(tasks, lambda tx: tx.tasks.add))
         assert store.read(lambda tx: dict(tx.projects())) == {"a": (1, 0), "a/b": (2, 0), "c": (1, 0)}
         assert store.read(lambda tx: dict(tx.projects(projects_below="a/b"))) == {"a/b": (2, 0)}

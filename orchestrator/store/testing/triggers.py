@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import AlreadyExists, Conflict, NotFound, StaleRevision
 from orchestrator.records.trigger import FiringStatus, TriggerState
-from orchestrator.store.testing.records import a_firing, a_trigger, moment, new_id
+from orchestrator.store.testing.records import a_firing, a_trigger, each, moment, new_id
 
 if TYPE_CHECKING:
     from orchestrator.records.trigger import Trigger
@@ -122,7 +122,7 @@ class TriggerContract:
         later = a_firing(trigger, 4, **failed, next_try_at=moment(99))
         launched = a_firing(trigger, 5, status=FiringStatus.LAUNCHED, next_try_at=moment(1))
         firings = (late, soon, never, later, launched)
-        store.write(lambda tx: [tx.triggers.add_firing(firing) for firing in firings])
+        store.write(each(firings, lambda tx: tx.triggers.add_firing))
         assert store.read(lambda tx: tx.triggers.firings_due(now=moment(20))) == [soon, late]
         assert store.read(lambda tx: tx.triggers.firings_due(now=moment(20), limit=1)) == [soon]
         assert store.read(lambda tx: tx.triggers.firings(limit=2)) == [launched, later]

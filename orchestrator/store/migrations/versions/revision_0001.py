@@ -350,8 +350,8 @@ def upgrade() -> None:
         sa.Column("maximum", DOUBLE, nullable=True),
         sa.Column("changed_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_series"),
-        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="fk_series_task_id", ondelete="CASCADE"),
         sa.UniqueConstraint("task_id", "title", "series", name="uq_series_task_id_title_series"),
+        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="fk_series_task_id", ondelete="CASCADE"),
     )
     op.create_table(
         "series_batches",

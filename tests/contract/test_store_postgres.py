@@ -1,0 +1,129 @@
+"""What PostgreSQL promises beyond the contract."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from orchestrator.errors import InvalidRequest, Unavailable
+from orchestrator.store.sql import open_store
+from orchestrator.store.testing.records import a_task, an_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.records.event import Event
+    from orchestrator.store.protocol import Store, Transaction
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def stores(postgres_url: str) -> Iterator[tuple[Store, Store]]:
+    """Two stores on one database, as two API processes have."""
+    with closing(open_store(postgres_url)) as one, closing(open_store(postgres_url)) as other:
+        yield one, other
+
+
+def _break_connections(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+
+
+def test_another_processs_commit_wakes_listeners_at_once(stores: tuple[Store, Store]) -> None:
+    one, other = stores
+    told: list[Sequence[Event]] = []
+    woken = threading.Event()
+
+    def listener(events: Sequence[Event]) -> None:
+        told.append(events)
+        woken.set()
+
+    other.subscribe(listener)
+    assert woken.wait(5)  # it listens from here on
+    woken.clear()
+    begun = time.monotonic()
+    one.write(lambda tx: tx.events.append(an_event()))
+    assert woken.wait(5)
+    assert time.monotonic() - begun < 0.5
+    assert told == [(), ()]
+
+
+def test_a_listener_whose_connection_broke_is_told_again(postgres_url: str, stores: tuple[Store, Store]) -> None:
+    one, other = stores
+    woken = threading.Event()
+    other.subscribe(lambda _: woken.set())
+    assert woken.wait(5)
+    woken.clear()
+    _break_connections(postgres_url)
+    assert woken.wait(5)
+    woken.clear()
+    one.write(lambda tx: tx.events.append(an_event()))
+    assert woken.wait(5)
+
+
+def test_a_duty_is_had_by_one_process_at_a_time(stores: tuple[Store, Store]) -> None:
+    one, other = stores
+
+    def work(tx: Transaction) -> tuple[bool, bool]:
+        return tx.claim_duty("sweep"), other.write(lambda theirs: theirs.claim_duty("sweep"))
+
+    assert one.write(work) == (True, False)
+    assert other.write(lambda tx: tx.claim_duty("sweep"))
+
+
+def test_broken_connections_are_replaced_without_a_word(postgres_url: str, stores: tuple[Store, Store]) -> None:
+    one, _ = stores
+    task = a_task()
+    one.write(lambda tx: tx.tasks.add(task))
+    _break_connections(postgres_url)
+    assert one.read(lambda tx: tx.tasks.get(task.id)) == task
+    _break_connections(postgres_url)
+    one.write(lambda tx: tx.tasks.add(a_task()))
+    assert len(one.read(lambda tx: tx.tasks.find())) == 2
+
+
+def test_transactions_that_wait_for_each_other_in_a_ring_both_succeed(stores: tuple[Store, Store]) -> None:
+    one, _ = stores
+    first, second = a_task(), a_task()
+    one.write(lambda tx: [tx.tasks.add(task) for task in (first, second)])
+    both_hold_one = threading.Barrier(2, timeout=5)
+    tries: list[int] = []
+
+    def take(order: tuple[str, str]) -> None:
+        def work(tx: Transaction) -> None:
+            tries.append(1)
+            tx.tasks.get(order[0], lock=True)
+            if len(tries) <= 2:
+                both_hold_one.wait()
+            tx.tasks.get(order[1], lock=True)
+
+        one.write(work)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(take, [(first.id, second.id), (second.id, first.id)]))
+    assert len(tries) > 2
+
+
+def test_what_postgres_cannot_keep_is_refused(stores: tuple[Store, Store]) -> None:
+    one, _ = stores
+    with pytest.raises(InvalidRequest, match="NUL"):
+        one.read(lambda tx: tx.tasks.find(name="a\0b"))
+    with pytest.raises(InvalidRequest, match="maximum"):
+        one.write(lambda tx: tx.events.advance("".join(map(chr, range(0x4E00, 0x6E00))), 1))
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.store.sql.postgres._PATIENCE_SECONDS", 0)
+    with pytest.raises(Unavailable, match=r"postgresql.*127\.0\.0\.1:1/retrain") as failure:
+        open_store("postgresql://me:secret@127.0.0.1:1/retrain")
+    assert "secret" not in str(failure.value)

@@ -1,0 +1,146 @@
+"""What the embedded database promises beyond the contract."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.errors import InvalidRequest, NoSpace, Unavailable
+from orchestrator.store.sql import open_store
+from orchestrator.store.testing.records import a_task, an_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.store.protocol import Transaction
+
+_WRITING = """
+import itertools, sys, threading
+from orchestrator.store.sql import open_store
+from orchestrator.store.testing.records import an_event
+
+store = open_store(sys.argv[1])
+lock = threading.Lock()
+
+def write(writer):
+    for number in itertools.count():
+        key = f"{writer}-{number}"
+        store.write(lambda tx: tx.events.append(an_event(data={"key": key})))
+        with lock:
+            print(key, flush=True)
+
+for writer in range(4):
+    threading.Thread(target=write, args=(writer,), daemon=True).start()
+threading.Event().wait()
+"""
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(sqlite_url: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", _WRITING, sqlite_url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        acknowledged = [process.stdout.readline().strip() for _ in range(200)]
+        process.send_signal(signal.SIGKILL)
+        acknowledged += process.stdout.read().split("\n")[:-1]
+    with closing(open_store(sqlite_url)) as store:
+        stored = [event.data["key"] for event in store.read(lambda tx: tx.events.after(0, limit=1_000_000))]
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+
+
+def test_writes_that_wait_together_share_a_commit(sqlite_url: str) -> None:
+    told: list[int] = []
+    gate = threading.Event()
+    with closing(open_store(sqlite_url)) as store:
+        store.subscribe(lambda events: told.append(len(events)))
+        blocked = threading.Thread(target=store.write, args=(lambda _: gate.wait(5),))
+        blocked.start()
+        append = [
+            threading.Thread(target=store.write, args=(lambda tx: tx.events.append(an_event()),)) for _ in range(20)
+        ]
+        for thread in append:
+            thread.start()
+        while store._writer._jobs.qsize() < 20:
+            pass
+        gate.set()
+        for thread in (blocked, *append):
+            thread.join()
+    assert sum(told) == 20
+    assert len(told) <= 2
+
+
+def test_a_unit_of_work_cannot_wait_for_another(sqlite_url: str) -> None:
+    with closing(open_store(sqlite_url)) as store:
+        with pytest.raises(RuntimeError, match="another"):
+            store.write(lambda _: store.write(lambda tx: tx.now()))
+        store.write(lambda tx: tx.now())
+
+
+def test_a_reader_cannot_write(sqlite_url: str) -> None:
+    with closing(open_store(sqlite_url)) as store:
+        with pytest.raises(Exception, match="readonly"):
+            store.read(lambda tx: tx.tasks.add(a_task()))
+        assert store.read(lambda tx: tx.tasks.find()) == []
+
+
+def test_a_full_disk_is_named_and_the_store_goes_on(sqlite_url: str) -> None:
+    with closing(open_store(sqlite_url)) as store:
+        connection = store._writer._connection
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+        connection.rollback()
+
+        def fill(tx: Transaction) -> None:
+            tx.tasks.add(a_task(comment="x" * 1_000_000))
+
+        with pytest.raises(NoSpace, match="full"):
+            store.write(fill)
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        connection.rollback()
+        store.write(fill)
+        assert len(store.read(lambda tx: tx.tasks.find())) == 1
+
+
+def test_nobody_else_may_look_into_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "deep" / "database.sqlite"
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        store.write(lambda tx: tx.tasks.add(a_task()))
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_closed_store_says_so(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
+    store.close()
+    store.close()
+    with pytest.raises(Unavailable, match="closed"):
+        store.write(lambda tx: tx.now())
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://host/database", "sqlite://", "sqlite:///:memory:", "what is this", "oracle://x"]
+)
+def test_a_url_that_names_no_usable_database_is_refused_with_examples(url: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"sqlite:////.*postgresql://"):
+        open_store(url)
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("no directory")
+    with pytest.raises(Unavailable, match=r"file/database\.sqlite"):
+        open_store(f"sqlite:///{file}/database.sqlite")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "database.sqlite"
+    path.write_bytes(b"this is no database at all, but long enough to have a header" * 100)
+    with pytest.raises(Unavailable, match=r"database\.sqlite"):
+        open_store(f"sqlite:///{path}")
