@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 3.0
 _CLEAN_SECONDS = 20.0
 _AWAY_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.2

@@ -68,7 +68,8 @@ class RedisServer:
             before_exec: called in the child before it becomes redis-server.
 
         Raises:
-            Unavailable: there is no redis-server, or it did not answer within `START_SECONDS`; the message says what it wrote last.
+            Unavailable: there is no redis-server, or it did not answer within `START_SECONDS`; the message says what it
+                wrote last.
         """
         if len(bytes(self.socket)) > _SOCKET_PATH_BYTES:
             raise Unavailable(

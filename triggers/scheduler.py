@@ -103,12 +103,14 @@ class Scheduler:
         read_to = self._begin() if self._read_to is None else self._read_to
         batch = self._remote.events(after=read_to, wait_seconds=wait_seconds, limit=AT_ONCE)
         self._checkpoint("events_read")
-        if any(event.type in TRIGGER_EVENTS for event in batch.events):
+        edited = any(event.type in TRIGGER_EVENTS for event in batch.events)
+        if edited:
             self._read_triggers()
         fired = self._fire(batch.events)
         self._checkpoint("fired")
-        # A stretch without a match may be read again after a restart: that costs less than a write for each event.
-        if fired or batch.next - self._kept >= AT_ONCE:
+        # A stretch without a match may be read again after a restart: that costs less than a write for each event. But
+        # never across an edit: what the old condition passed over is not for the new one.
+        if fired or edited or batch.next - self._kept >= AT_ONCE:
             self._remote.keep_place(batch.next)
             self._kept = batch.next
             self._checkpoint("place_kept")

@@ -37,7 +37,7 @@ class Backlog:
     """A queue that neither blocks nor grows without bounds in memory. Safe between threads.
 
     Args:
-        path: the file for what memory does not hold; made when needed.
+        path: the file for what memory does not hold; made when needed, with its folder.
         memory_bytes: most memory for messages.
         file_bytes: most disk; what goes beyond is dropped.
     """
@@ -98,12 +98,14 @@ class Backlog:
                     file.seek(self._read_at)
                     rest = file.read()
             if self._memory or rest:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 draft = self._path.with_suffix(".draft")
                 draft.write_bytes(b"".join(self._memory) + rest)
                 draft.replace(self._path)
 
     def _spill(self, line: bytes) -> None:
         try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._path.open("r+b" if self._written_at else "wb") as file:
                 file.seek(self._written_at)
                 file.write(line)

@@ -86,7 +86,6 @@ class Recorded(Run):
         super().__init__(claim["task"], attempt=claim["attempt"]["number"], parameters=claim["parameters"])
         self.client = client
         self.directory = directory
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.sender: Sender = Sender(client, task_id=self.task["id"], directory=directory)
         self.watch = ExitWatch()
         self.watch.install()
@@ -131,6 +130,7 @@ class ByHand(Recorded):
     idle_seconds = IDLE_SECONDS
 
     def __init__(self, claim: dict[str, Any], *, url: str, directory: Path, copies_streams: bool) -> None:
+        directory.mkdir(mode=0o700, parents=True)
         super().__init__(claim, client=Client(url, claim["token"]), directory=directory)
         self._heartbeat_seconds = claim["heartbeat_seconds"]
         self._heart_client = Client(url, claim["token"])

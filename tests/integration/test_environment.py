@@ -121,12 +121,13 @@ def environments(tmp_path: Path) -> Environments:
     return Environments(tmp_path / "root", limit_bytes=LIMIT_BYTES, patience_seconds=0.2)
 
 
-def packages(url: str, *, python: str = VERSION, **pins: str) -> Packages:
+def packages(url: str | None, *, python: str = VERSION, **pins: str) -> Packages:
     return Packages(
         python=python,
         platform=sysconfig.get_platform(),
         distributions=tuple(Distribution(name=name, version=version) for name, version in pins.items()),
-        index_urls=(url,),
+        index_urls=() if url is None else (url,),
+        default_index=url is None,
     )
 
 
@@ -418,7 +419,7 @@ def test_a_full_cache_needs_no_index(ensure: Ensure, server: Server, tmp_path: P
 
 
 def test_the_real_index_is_reached(ensure: Ensure) -> None:
-    environment = ensure(packages("https://index.example.org/simple", six="1.16.0", idna="3.7"))
+    environment = ensure(packages(None, six="1.16.0", idna="3.7"))
     assert run(environment, "-c", "import six, idna; print(six.__version__, idna.__version__)") == "1.16.0 3.7"
 
 
@@ -573,7 +574,7 @@ def test_host_and_container_do_not_share_an_environment(ensure: Ensure, index: I
 
 @pytest.mark.docker
 def test_a_container_reaches_the_real_index(ensure: Ensure, docker_image: str) -> None:
-    wanted = packages("https://index.example.org/simple", python="3.11.2", six="1.16.0")
+    wanted = packages(None, python="3.11.2", six="1.16.0")
     environment = ensure(wanted, toolchain=DockerToolchain(docker_image))
     assert list(environment.path.glob("lib/*/site-packages/six.py"))
 

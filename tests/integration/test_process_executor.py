@@ -72,6 +72,18 @@ def console(launch: Launch) -> str:
     return (launch.run_directory / CONSOLE).read_text()
 
 
+def test_a_caller_with_threads_does_not_wait_for_the_script(executor: ProcessExecutor, launch: Launch) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    starter = threading.Thread(target=executor.start, args=(launch,), daemon=True)
+    starter.start()
+    starter.join(timeout=5)
+    stop.set()
+    thread.join()
+    assert not starter.is_alive()
+
+
 def test_a_caller_with_threads_starts_the_same_run(executor: ProcessExecutor, launch: Launch) -> None:
     argv = (sys.executable, "-c", "import os, sys; print(sys.argv[1], os.environ['V'])", "é🎈 'x'")
     stop = threading.Event()

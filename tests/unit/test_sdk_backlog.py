@@ -62,7 +62,8 @@ def test_beyond_the_disks_limit_messages_are_dropped_and_counted(tmp_path: Path)
 
 
 def test_a_disk_that_refuses_drops_instead_of_raising(tmp_path: Path) -> None:
-    backlog = Backlog(tmp_path / "absent" / "backlog", memory_bytes=1)
+    (tmp_path / "file").touch()
+    backlog = Backlog(tmp_path / "file" / "backlog", memory_bytes=1)
     backlog.put(message(0))
     backlog.put(message(1))
     assert backlog.dropped == 1

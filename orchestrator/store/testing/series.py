@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from orchestrator.store.testing.records import a_task, some_points
@@ -116,6 +117,24 @@ class SeriesContract:
             values = [value for _, value in expected[summary.series]]
             found = (summary.count, summary.last, summary.minimum, summary.maximum)
             assert found == (len(values), values[-1], min(values), max(values))
+
+    def test_ranks_of_one_run_report_at_once_without_loss(self, store: Store) -> None:
+        run = _Run(store)
+        batches = 40
+
+        def rank(number: int) -> None:
+            for sequence in range(batches):
+                step = sequence * 4 + number
+                points = [some_points([step], [float(step)], series=series) for series in ("a", "b")]
+                run.report(1, sequence, *points[:: 1 if number % 2 else -1], writer=f"rank-{number}")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(rank, range(4)))
+        expected = [(step, float(step)) for step in range(4 * batches)]
+        assert run.curve("a") == run.curve("b") == expected
+        for summary in store.read(lambda tx: tx.series.summaries(run.task.id)):
+            found = (summary.count, summary.last, summary.minimum, summary.maximum)
+            assert found == (4 * batches, expected[-1][1], 0.0, expected[-1][1])
 
     def test_a_chart_gets_few_points_with_every_extreme(self, store: Store) -> None:
         run = _Run(store)
