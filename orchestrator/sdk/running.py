@@ -105,7 +105,8 @@ class Recorded(Run):
             self._prepare_end()
             notice = f"sending what the run reported; Ctrl-C leaves the rest in {self.directory}"
             complete = self.sender.flush(idle_seconds=self.idle_seconds, notice=notice)
-            complete &= self._tell_end(ending or self.watch.ending)
+            patience_seconds = IDLE_SECONDS / 2 if complete else 0.0
+            complete &= self._tell_end(ending or self.watch.ending, patience_seconds=patience_seconds)
         except KeyboardInterrupt:
             complete = False
         if self.sender.close() and complete:
@@ -118,7 +119,7 @@ class Recorded(Run):
     def _prepare_end(self) -> None:
         """Stop what would report more."""
 
-    def _tell_end(self, _ending: Ending) -> bool:
+    def _tell_end(self, ending: Ending, *, patience_seconds: float) -> bool:  # noqa: ARG002  for those who say it
         """Tell the server how it ended, where that is this process's to say; return whether it knows."""
         return True
 
@@ -161,7 +162,7 @@ class ByHand(Recorded):
         if os.environ.get(JOIN_FILE) == str(self.directory / "join.json"):
             del os.environ[JOIN_FILE]
 
-    def _tell_end(self, ending: Ending) -> bool:
+    def _tell_end(self, ending: Ending, *, patience_seconds: float) -> bool:
         self._over.set()
         if self._handed_over or self.sender.over or self.client is None:
             return True
@@ -169,7 +170,7 @@ class ByHand(Recorded):
         if self._stop_requested and reason != "script_failed":
             reason, message = "stopped", "a stop was requested"
         body = {"reason": reason, "exit_code": ending.exit_code, "message": message}
-        deadline = time.monotonic() + IDLE_SECONDS / 2
+        deadline = time.monotonic() + patience_seconds
         while True:
             try:
                 self.client.post(f"/tasks/{self.task['id']}/finish", body, repeatable=True)

@@ -70,10 +70,9 @@ def read_console(
         spoke = (each for each in attempts if transaction.console.length(task_id, each.number))
         chosen = next(spoke, attempts[0])
     data = transaction.console.read(task_id, chosen.number, after=after, limit=_CONSOLE_BYTES)
-    ended = chosen.ended_at is not None
-    whole = whole_characters(data)
-    if ended and not whole:
-        whole = data
+    is_last = after + len(data) >= transaction.console.length(task_id, chosen.number)
+    ended = chosen.ended_at is not None and is_last
+    whole = data if ended else whole_characters(data)
     return ConsoleText(
         attempt=chosen.number,
         offset=after,

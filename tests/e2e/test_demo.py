@@ -82,6 +82,18 @@ def test_the_demo_goes_full_circle_in_docker(tmp_path: Path, docker_image: str) 
     assert left_behind(home) == []
 
 
+@pytest.mark.postgres
+def test_the_demo_goes_full_circle_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    home = tmp_path / "home"
+    options = ("--executor", "process", "--days", "2", "--home", str(home))
+    run = demo(*options, environment={"RETRAIN_DATABASE_URL": postgres_url})
+    output, _ = run.communicate(timeout=PATIENCE_SECONDS)
+    assert run.returncode == 0, output
+    check_table(output, executor="process", days=2)
+    assert not (home / "database.sqlite").exists()
+    assert left_behind(home) == []
+
+
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
     run = demo("--executor", "process", "--home", str(home))

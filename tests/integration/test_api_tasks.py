@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.api.testing import Reply, Requests
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from orchestrator.api.testing import Reply, Requests
 
 PARAMETERS = [
     {"name": "Args/lr", "type": "float", "value": "0.1"},
@@ -21,7 +21,7 @@ PARAMETERS = [
 
 @pytest.fixture
 def make(api: Requests, project: str) -> Callable[..., str]:
-    def made(**fields: Any) -> str:
+    def made(**fields: object) -> str:
         return str(api.post("/tasks", {"project": project, "name": "n"} | fields).body["id"])
 
     return made

@@ -203,7 +203,7 @@ def test_a_script_that_ends_well_is_completed_with_all_it_reported(
         ("print('bye'); task.close(); sys.exit(4)", 4, "completed", None, "bye"),
     ],
 )
-def test_how_a_script_ends_is_recorded(  # noqa: PLR0917  a case has many parts
+def test_how_a_script_ends_is_recorded(
     start: Callable[..., subprocess.Popen[str]],
     client: Client,
     ending: str,

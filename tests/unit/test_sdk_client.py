@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 @contextmanager
 def serving(handle: Callable[[BaseHTTPRequestHandler], None], *, path: Path | None = None) -> Iterator[str]:
     """A stand-in that fails in ways that a real server cannot be made to."""

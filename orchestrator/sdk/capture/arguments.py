@@ -19,7 +19,7 @@ from orchestrator.records.values import decode, encode
 from orchestrator.sdk.attempt import TASK_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     Callback = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -100,18 +100,17 @@ class Parse:
         current = getattr(self.namespace, name, None)
         action = next((each for each in self._actions() if each.dest == name), None)
         make = action.type if action is not None and callable(action.type) else None
-        if isinstance(value, list):
-            items = [self._made(item, make=make, like=None, name=name) for item in value]
-            made: Any = type(current)(items) if isinstance(current, (tuple, set, frozenset)) else items
-        else:
-            made = items = self._made(value, make=make, like=current, name=name)
-        choices: Iterable[Any] | None = action.choices if action is not None else None
-        if choices is not None:
-            for item in items if isinstance(items, list) else [items]:
-                if item not in choices:
-                    listed = ", ".join(map(str, choices))
-                    raise InvalidRequest(f"{_SECTION}{name} cannot be {item!r}.", hint=f"Choose from {listed}.")
-        return made
+        several = isinstance(value, list)
+        like = None if several else current
+        made = [self._made(item, make=make, like=like, name=name) for item in (value if several else [value])]
+        choices: Any = action.choices if action is not None else None
+        for item in made if choices is not None else ():
+            if item not in choices:
+                listed = ", ".join(map(str, choices))
+                raise InvalidRequest(f"{_SECTION}{name} cannot be {item!r}.", hint=f"Choose from {listed}.")
+        if not several:
+            return made[0]
+        return type(current)(made) if isinstance(current, (tuple, set, frozenset)) else made
 
     def _made(self, value: Any, *, make: Any, like: Any, name: str) -> Any:  # noqa: ANN401  any value of a script's
         if value is None or isinstance(value, (list, dict)):
@@ -220,3 +219,6 @@ def _task_arguments() -> dict[str, Any]:
         for each in parameters
         if each["name"].startswith(_SECTION)
     }
+
+
+install()  # scripts parse between importing Task and Task.init

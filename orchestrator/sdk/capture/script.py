@@ -19,7 +19,7 @@ def capture_script(root: Path) -> dict[str, Any] | None:
     """
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
-    if file is None:
+    if file is None or not Path(file).is_file():  # `<stdin>` is the name of no file
         return None
     path, top = Path(file).absolute(), root.resolve()
     inside = _inside(path, top)

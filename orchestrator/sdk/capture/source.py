@@ -89,9 +89,12 @@ def capture_source(
     try:
         return capture.take(folder, scratch=scratch.resolve())
     except GitError as error:
+        partial = "unable to read" in error.complaint
         raise CaptureError(
             f"The source at {folder} cannot be captured: {error}.",
-            hint="Run `git status` there; if it works and this does not, run the script again.",
+            hint="The clone is partial, and git needs files that were never fetched: run `git sparse-checkout disable`."
+            if partial
+            else "Run `git status` there; if it works and this does not, run the script again.",
         ) from error
 
 

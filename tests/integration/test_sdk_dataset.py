@@ -1,0 +1,314 @@
+"""Dataset versions against a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator import Dataset
+from orchestrator.api.testing import running_server
+from orchestrator.errors import Conflict, DigestMismatch, HeadMoved, InvalidPath, InvalidRequest, NotFound
+from orchestrator.sdk.client import Client
+from orchestrator.sdk.local_copy import local_copy
+from orchestrator.sdk.session import session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.api.testing import RunningServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _logged_in(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("RETRAIN_URL", server.url)
+    monkeypatch.setenv("RETRAIN_TOKEN", server.token)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "home"))
+    yield
+    session.close()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return f"sensors of {request.node.name}"[:100]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.csv").write_text("a")
+    (root / "sub" / "b.csv").write_text("bb")
+    (root / "sub" / "run.sh").write_text("#!/bin/sh\n")
+    (root / "sub" / "run.sh").chmod(0o755)
+    return root
+
+
+def draft(name: str) -> Dataset:
+    return Dataset.get(dataset_project="room", dataset_name=name, auto_create=True, writable_copy=True)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def stored_blobs(server: RunningServer) -> list[Path]:
+    return [path for path in Path(server.settings.blobs_url).rglob("*") if path.is_file()]
+
+
+def test_a_version_is_made_grown_and_copied(folder: Path, name: str) -> None:
+    first = draft(name)
+    assert first.add_files(folder) == 3
+    first.finalize(auto_upload=True)
+    assert (first.version, first.is_final(), first.list_files()) == (
+        "1.0.0",
+        True,
+        ["a.csv", "sub/b.csv", "sub/run.sh"],
+    )
+    copy = first.get_local_copy()
+    assert files(copy) == files(folder)
+    assert first.get_local_copy() == copy
+    assert (copy / "a.csv").stat().st_mode & 0o777 == 0o444
+    assert (copy / "sub" / "run.sh").stat().st_mode & 0o777 == 0o555
+    assert copy.stat().st_mode & 0o777 == 0o555
+
+    second = draft(name)
+    assert second.add_files(folder) == 0
+    (folder / "a.csv").write_text("changed")
+    assert second.add_files(folder / "a.csv", dataset_path="sub") == 1
+    assert second.add_files(folder) == 1
+    assert second.remove_files("sub/*.sh") == 1
+    assert second.list_files() == ["a.csv", "sub/a.csv", "sub/b.csv"]
+    second.upload()
+    second.finalize()
+    second.add_tags(["Production"])
+    newest = Dataset.get(dataset_project="room", dataset_name=name)
+    assert (newest.id, newest.version, newest.tags) == (second.id, "1.0.1", ["Production"])
+    assert Dataset.get(dataset_id=first.id).version == "1.0.0"
+    assert Dataset.get(dataset_project="room", dataset_name=name, dataset_version="1.0.0").id == first.id
+    assert Dataset.get(dataset_project="room", dataset_name=name, dataset_tags=["Production"]).id == second.id
+    assert [each["id"] for each in Dataset.list_datasets("room", partial_name=name[3:])] == [second.id, first.id]
+    shared = newest.get_local_copy() / "sub" / "b.csv"
+    assert shared.stat().st_ino == (copy / "sub" / "b.csv").stat().st_ino
+
+
+def test_only_bytes_that_the_server_lacks_are_sent(folder: Path, name: str) -> None:
+    (folder / "unique").write_bytes(os.urandom(100))
+    first = draft(name)
+    first.add_files(folder)
+    first.upload()
+    sent: list[tuple[int, int]] = []
+    again = Dataset.create(f"{name} again", "room")
+    again.add_files(folder)
+    again.upload(progress=lambda done, total: sent.append((done, total)))
+    assert sent == []
+    assert again.list_files() == first.list_files()
+
+
+def test_progress_is_told_in_bytes(folder: Path, name: str) -> None:
+    (folder / "unique").write_bytes(os.urandom(3_000_000))
+    read: list[tuple[int, int]] = []
+    sent: list[tuple[int, int]] = []
+    got: list[tuple[int, int]] = []
+    version = draft(name)
+    version.add_files(folder, wildcard="unique", progress=lambda *counts: read.append(counts))
+    version.finalize(auto_upload=True, progress=lambda *counts: sent.append(counts))
+    version.get_local_copy(progress=lambda *counts: got.append(counts))
+    assert read[-1] == sent[-1] == got[-1] == (3_000_000, 3_000_000)
+
+
+def test_what_was_not_sent_is_not_finalized_by_mistake(folder: Path, name: str) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    with pytest.raises(Conflict, match="not sent"):
+        version.finalize()
+    assert not version.is_final()
+
+
+def test_a_final_version_takes_no_files(folder: Path, name: str) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    with pytest.raises(Conflict, match="writable_copy"):
+        version.add_files(folder)
+    with pytest.raises(Conflict, match="is final"):
+        version.remove_files("a.csv")
+
+
+def test_a_draft_has_no_local_copy(name: str) -> None:
+    with pytest.raises(Conflict, match="is a draft"):
+        draft(name).get_local_copy()
+
+
+def test_of_two_who_began_alike_the_second_keeps_its_draft(folder: Path, name: str) -> None:
+    one, other = draft(name), draft(name)
+    one.add_files(folder)
+    other.add_files(folder / "a.csv")
+    one.finalize(auto_upload=True)
+    with pytest.raises(HeadMoved):
+        other.finalize(auto_upload=True)
+    assert Dataset.get(dataset_id=other.id).list_files() == ["a.csv"]
+
+
+@pytest.mark.parametrize("fate", ["changed", "vanished", "grown"])
+def test_a_file_that_changes_before_it_is_sent_leaves_no_half_version(folder: Path, name: str, fate: str) -> None:
+    file = folder / "fresh.bin"
+    file.write_bytes(os.urandom(100))
+    version = draft(name)
+    version.add_files(folder)
+    if fate == "vanished":
+        file.unlink()
+    else:
+        file.write_bytes(os.urandom(100 if fate == "changed" else 200))
+    with pytest.raises(InvalidPath, match=r"fresh\.bin changed or vanished"):
+        version.upload()
+    assert Dataset.get(dataset_id=version.id).list_files() == []
+    if fate != "vanished":
+        version.add_files(folder)
+        version.finalize(auto_upload=True)
+        assert files(version.get_local_copy()) == files(folder)
+
+
+def test_a_file_that_is_not_there_adds_nothing(folder: Path, name: str) -> None:
+    version = draft(name)
+    with pytest.raises(InvalidPath, match="absent is not there"):
+        version.add_files(folder / "absent")
+    (folder / "dangling").symlink_to("nowhere")
+    with pytest.raises(InvalidPath, match="dangling"):
+        version.add_files(folder)
+    assert version.list_files() == []
+
+
+def test_a_file_and_a_folder_of_one_name_are_refused(folder: Path, name: str) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.add_files(folder / "a.csv", dataset_path="a.csv")
+    with pytest.raises(InvalidPath, match=r"a\.csv"):
+        version.upload()
+
+
+def test_what_does_not_exist_is_not_found(name: str) -> None:
+    with pytest.raises(NotFound):
+        Dataset.get(dataset_project="room", dataset_name=name)
+    with pytest.raises(NotFound):
+        Dataset.get(dataset_id="0" * 32)
+    with pytest.raises(InvalidRequest, match="dataset_id"):
+        Dataset.get(dataset_name=name)
+
+
+def test_plots_are_kept_with_the_version(name: str) -> None:
+    version = draft(name)
+    logger = version.get_logger()
+    logger.report_scatter2d(title="CO2", series="2015-02-05", scatter=[(1, 2.5), (2, 3)], iteration=0)
+    logger.report_scalar("rows", "all", 12)
+    logger.report_text("note", "as it came")
+    with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
+        kept = {each["title"]: each["data"] for each in client.get(f"/datasets/{version.id}/reports")["items"]}
+    assert kept == {"CO2": [[1.0, 2.5], [2.0, 3.0]], "rows": 12.0, "note": "as it came"}
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut"])
+def test_a_damaged_blob_is_named_and_no_copy_is_made(
+    folder: Path, name: str, server: RunningServer, damage: str
+) -> None:
+    before = set(stored_blobs(server))
+    (folder / "precious.bin").write_bytes(os.urandom(50_000))
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    (blob,) = [path for path in set(stored_blobs(server)) - before if path.stat().st_size == 50_000]
+    blob.chmod(0o644)
+    blob.write_bytes(bytes(50_000) if damage == "changed" else blob.read_bytes()[:100])
+    with pytest.raises(DigestMismatch, match=r"precious\.bin"):
+        version.get_local_copy()
+    cache = Path(os.environ["RETRAIN_HOME"]) / "cache" / "datasets"
+    assert [path for path in cache.iterdir() if path.is_dir()] == []
+
+
+def test_many_processes_make_one_copy(folder: Path, name: str) -> None:
+    for number in range(50):
+        (folder / f"{number}.bin").write_bytes(os.urandom(1000))
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    program = f"from orchestrator import Dataset\nprint(Dataset.get(dataset_id='{version.id}').get_local_copy())"
+    started = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    copies = {process.communicate(timeout=60)[0].strip() for process in started}
+    assert copies == {str(version.get_local_copy())}
+    assert files(version.get_local_copy()) == files(folder)
+
+
+def test_a_copy_that_was_broken_off_is_made_anew(folder: Path, name: str, tmp_path: Path) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    left = tmp_path / "cache" / "datasets" / f".{version.id}.{os.getpid()}"
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    left.chmod(0o555)
+    with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
+        assert files(local_copy(client, version.id, cache=tmp_path / "cache")) == files(folder)
+
+
+def test_without_blake3_the_server_makes_the_digests(folder: Path, name: str) -> None:
+    program = f"""
+import sys
+sys.modules["blake3"] = None
+from orchestrator import Dataset
+version = Dataset.create({name!r}, "room")
+assert version.add_files({str(folder)!r}) == 3
+version.finalize(auto_upload=True)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert files(Dataset.get(dataset_project="room", dataset_name=name).get_local_copy()) == files(folder)
+
+
+def test_strange_names_are_kept_exactly(folder: Path, name: str) -> None:
+    strange = ["spa ce", "tab\tname", "new\nline", "quote'\"", "ünï", "x" * 255, "-rf", "%2e%2e"]
+    for each in strange:
+        (folder / each).write_text(each)
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    assert files(version.get_local_copy()) == files(folder)
+
+
+def test_an_empty_file_is_a_file(folder: Path, name: str) -> None:
+    (folder / "empty").touch()
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    assert files(version.get_local_copy())["empty"] == b""
+
+
+def test_what_holds_no_space_says_which_disk(folder: Path, name: str, tmp_path: Path) -> None:
+    from orchestrator.errors import NoSpace  # noqa: PLC0415  for this test alone
+
+    (folder / "big").write_bytes(os.urandom(3_000_000))
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
+            with pytest.raises(NoSpace, match=str(small)):
+                local_copy(client, version.id, cache=small / "cache")
+        assert not [path for path in (small / "cache" / "datasets").iterdir() if path.is_dir()]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
