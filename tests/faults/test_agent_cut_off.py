@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -305,8 +306,8 @@ def test_an_agent_outlives_redis_and_takes_work_again_at_once(
         assert wait_until_ended(client, meanwhile)["task"]["status"] == "completed"
         time.sleep(2)
         if comes_back_empty:
-            for file in redis.directory.rglob("*.aof"):
-                file.unlink()
+            for kept in redis.directory.glob("appendonly*"):
+                shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
         redis.start()
         began = time.monotonic()
         after = enqueue(client, "print('after')", directory=home)

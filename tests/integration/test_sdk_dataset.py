@@ -306,9 +306,9 @@ def test_what_holds_no_space_says_which_disk(folder: Path, name: str, tmp_path: 
     if mounted.returncode != 0:
         pytest.skip("mounting a small disk needs root")
     try:
-        with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
-            with pytest.raises(NoSpace, match=str(small)):
-                local_copy(client, version.id, cache=small / "cache")
+        client = Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"])
+        with client, pytest.raises(NoSpace, match=str(small)):
+            local_copy(client, version.id, cache=small / "cache")
         assert not [path for path in (small / "cache" / "datasets").iterdir() if path.is_dir()]
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +47,10 @@ def serving(handle: Callable[[BaseHTTPRequestHandler], None], *, path: Path | No
         def address_string(self) -> str:
             return "-"
 
-    class UnixServer(ThreadingHTTPServer):
+    class TcpServer(ThreadingHTTPServer):
+        request_queue_size = 100
+
+    class UnixServer(TcpServer):
         address_family = socket.AF_UNIX
 
         def server_bind(self) -> None:
@@ -57,12 +60,8 @@ def serving(handle: Callable[[BaseHTTPRequestHandler], None], *, path: Path | No
             request, _ = self.socket.accept()
             return request, ("-", 0)
 
-    server: HTTPServer
-    if path is None:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    else:
-        server = UnixServer(str(path), Handler)  # type: ignore[arg-type]
-    server.daemon_threads = True  # type: ignore[attr-defined]
+    server = TcpServer(("127.0.0.1", 0), Handler) if path is None else UnixServer(str(path), Handler)  # type: ignore[arg-type]
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -181,9 +180,11 @@ def test_an_error_of_the_server_is_raised_as_the_same_class() -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (502, ServerFailed), (418, ServerFailed)])
 def test_an_error_of_something_in_between_is_an_error_of_ours(status: int, kind: type[OrchestratorError]) -> None:
-    with serving(lambda handler: answer(handler, ["<html>"], status=status)) as url, Client(url) as client:
-        with pytest.raises(kind, match=str(status)):
-            client.get("/tasks")
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, ["<html>"], status=status)
+
+    with serving(refuse) as url, Client(url) as client, pytest.raises(kind, match=str(status)):
+        client.get("/tasks")
 
 
 def test_what_is_no_json_is_no_server_of_ours() -> None:
@@ -263,7 +264,7 @@ def test_a_download_that_breaks_off_is_an_error() -> None:
         handler.close_connection = True
 
     target = io.BytesIO()
-    with serving(cut) as url, Client(url) as client, pytest.raises(ServerFailed, match="broke off .* after 4 bytes"):
+    with serving(cut) as url, Client(url) as client, pytest.raises(ServerFailed, match=r"broke off .* after 4 bytes"):
         client.download("/blobs/x", target)
 
 
