@@ -92,10 +92,14 @@ class RunDirectory:
         final = runs / f"{claim.task.id}-{claim.attempt.number}"
         made = Path(tempfile.mkdtemp(prefix=".new-", dir=runs))
         run = cls(made)
-        run.attempt.mkdir()
-        _write(run.claim_file, claim.model_dump_json())
-        _write(run.state_file, RunState().model_dump_json())
-        made.rename(final)
+        try:
+            run.attempt.mkdir()
+            _write(run.claim_file, claim.model_dump_json())
+            _write(run.state_file, RunState().model_dump_json())
+            made.rename(final)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
         return cls(final)
 
     @property
@@ -157,10 +161,12 @@ class RunDirectory:
     def ended(self) -> bool:
         """Tell whether nothing is left to do; so it is for one whose files a crash of the machine has damaged."""
         try:
-            return self.state().phase is Phase.FINISHED
+            if self.state().phase is not Phase.FINISHED:
+                self.claim()
+                return False
         except (OSError, ValueError):
-            logger.warning("%s cannot be read", self.state_file, extra={"action": "run_unreadable"})
-            return True
+            logger.warning("%s cannot be read", self.path, extra={"action": "run_unreadable"})
+        return True
 
     def save(self, state: RunState) -> None:
         """Write how far it has come, whole or not at all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.records.agent import Slot
@@ -37,8 +37,8 @@ class AgentSettings:
     home: Path
     """`RETRAIN_HOME`; the agent's own things lie in `agent/` below it."""
     url: str
-    token: str
-    redis_url: str
+    token: str = field(repr=False)
+    redis_url: str = field(repr=False)
     slots: tuple[Slot, ...]
     name: str = ""
     """The host's name and a digest of the home directory where it is empty."""

@@ -81,5 +81,8 @@ class ConsoleShipper:
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
                 continue
             pause_seconds = _FIRST_PAUSE_SECONDS
-            self._run.save_console_offset(self._reader.offset)
+            try:
+                self._run.save_console_offset(self._reader.offset)
+            except OSError as error:  # a full disk; a successor sends again what the server has
+                logger.warning("the offset was not saved: %s", error, extra={"action": "offset_not_saved"})
         self._done.set()

@@ -128,7 +128,7 @@ class Supervisor:
             ending = self._state.ending
         self._over.set()
         if self._cause in {Cause.REFUSAL, Cause.SILENCE} or ending is None:
-            self._save(phase=Phase.FINISHED, ending=ending)
+            self._note(phase=Phase.FINISHED, ending=ending)
         else:
             self._report(ending)
         self._clean()
@@ -140,15 +140,15 @@ class Supervisor:
         signal.setitimer(signal.ITIMER_REAL, self._claim.heartbeat_seconds)
         try:
             self._preparing = True
-            self._save(phase=Phase.SOURCE)
+            self._note(phase=Phase.SOURCE)
             preparation.source()
-            self._save(phase=Phase.ENVIRONMENT)
+            self._note(phase=Phase.ENVIRONMENT)
             environment = preparation.environment()
             launch = preparation.launch(environment)
             self._keep(environment)
             self._preparing = False
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self._save(phase=Phase.STARTING)
+            self._save(phase=Phase.STARTING)  # without it a successor would start the script again
             self._handle = patiently(
                 lambda: self._tools.executor.start(launch), seconds=_ENGINE_PATIENCE_SECONDS, errors=(Unavailable,)
             )
@@ -157,14 +157,15 @@ class Supervisor:
         except REFUSALS:
             self._cause = Cause.REFUSAL
             return None
-        except (OrchestratorError, OSError) as error:
+        except Exception as error:  # whatever it was, it is not the script's fault
             logger.warning("the attempt could not be started", exc_info=True, extra={"action": "start_failed"})
-            self._run.say(f"the script was not started: {error}")
+            with suppress(OSError):  # the disk may be what failed
+                self._run.say(f"the script was not started: {error}")
             return Ending(reason=ExitReason.INFRASTRUCTURE, message=str(error))
         finally:
             self._preparing = False
             signal.setitimer(signal.ITIMER_REAL, 0)
-        self._save(phase=Phase.RUNNING, started_at=self._handle.started_at)
+        self._note(phase=Phase.RUNNING, started_at=self._handle.started_at)
         return self._follow(self._handle)
 
     def _resume(self) -> Ending | None:
@@ -181,7 +182,7 @@ class Supervisor:
             return Ending(reason=ExitReason.LOST, message="The run is gone without having left its exit status.")
         if self._state.environment is not None:
             self._hold = self._tools.environments.hold(self._state.environment)
-        self._save(phase=Phase.RUNNING, started_at=self._handle.started_at)
+        self._note(phase=Phase.RUNNING, started_at=self._handle.started_at)
         return self._follow(self._handle)
 
     def _follow(self, handle: Run) -> Ending | None:
@@ -229,7 +230,7 @@ class Supervisor:
 
     def _report(self, ending: Ending) -> None:
         """Deliver everything that waits, then how it ended; the next supervisor tries again where this one must end."""
-        self._save(phase=Phase.DRAINING, ending=ending)
+        self._note(phase=Phase.DRAINING, ending=ending)
         self._heart.start()
         self._deliveries.start()
         self._shipper.start()
@@ -251,7 +252,7 @@ class Supervisor:
             if self._cause is Cause.AGENT:
                 return
         self._heart.stop()
-        self._save(phase=Phase.FINISHED)
+        self._note(phase=Phase.FINISHED)
         logger.info("run finished: %s", ending.reason, extra={"action": "run_finished", "run": str(self._run)})
 
     def _check_wanted(self) -> None:
@@ -295,7 +296,7 @@ class Supervisor:
 
         if cause in {Cause.STOP, Cause.AGENT}:
             if cause is Cause.STOP:
-                self._save(stop_requested=True)
+                self._note(stop_requested=True)
             insist(lambda: executor.terminate(handle))
             if self._over.wait(settings.stop_grace_seconds):
                 return
@@ -317,7 +318,7 @@ class Supervisor:
 
     def _keep(self, environment: Environment) -> None:
         self._hold = environment.hold()
-        self._save(environment=environment.key, environment_reused=environment.reused)
+        self._note(environment=environment.key, environment_reused=environment.reused)
         packages = self._claim.task.packages
         if packages is not None and packages.lock is None:
             self._lock_to_store = environment.lock
@@ -343,7 +344,14 @@ class Supervisor:
 
         return local_copy(self._api.client, version_id, cache=self._tools.settings.home / "cache", progress=progress)
 
-    def _save(self, **changes: Any) -> None:  # noqa: ANN401  fields of RunState, which checks them
+    def _note(self, **changes: Any) -> None:  # noqa: ANN401  fields of RunState, which checks them
+        """Note how far it has come; on a full disk a successor goes on from further back."""
+        try:
+            self._save(**changes)
+        except OSError as error:
+            logger.warning("the state was not saved: %s", error, extra={"action": "state_not_saved"})
+
+    def _save(self, **changes: Any) -> None:  # noqa: ANN401  as above
         with self._state_lock:
             self._state = self._state.changed(**changes)
             self._run.save(self._state)

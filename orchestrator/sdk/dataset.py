@@ -34,8 +34,7 @@ class Dataset:
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self._record = dict(record)
-        self._client = session.client()
-        self._draft = Draft(self._client, version_id=self.id)
+        self._draft = Draft(session.client, version_id=self.id)
 
     @classmethod
     def create(  # noqa: PLR0913, PLR0917  the signature that ML engineers know
@@ -248,7 +247,7 @@ class Dataset:
             InvalidPath: a file changed or vanished after it was added; then the version stays as it was.
         """
         self._draft.send(progress=progress)
-        self._record = self._client.get(f"/datasets/{self.id}")
+        self._record = session.client().get(f"/datasets/{self.id}")
 
     def finalize(self, *, auto_upload: bool = False, progress: Progress | None = None) -> None:
         """Make the version one that never changes again.
@@ -267,7 +266,7 @@ class Dataset:
             )
         if self._draft:
             self._draft.send(progress=progress)
-        self._record = self._client.post(f"/datasets/{self.id}/finalize")
+        self._record = session.client().post(f"/datasets/{self.id}/finalize")
 
     def get_local_copy(self, *, progress: Progress | None = None) -> Path:
         """Return a read-only folder with the files, downloaded where this machine does not have them yet.
@@ -280,18 +279,18 @@ class Dataset:
             DigestMismatch: a file's bytes are not those that were added; the message names it.
         """
         if attempt_directory() is None:
-            return local_copy(self._client, self.id, cache=cache_directory(), progress=progress)
+            return local_copy(session.client(), self.id, cache=cache_directory(), progress=progress)
         with Client(find_server().url, timeout_seconds=DOWNLOAD_SECONDS) as supervisor:
             return Path(supervisor.get(f"/local/datasets/{self.id}")["path"])
 
     def add_tags(self, tags: Iterable[str] | str) -> None:
         """Add labels; on a final version one call is one event, which triggers see."""
         added = [tags] if isinstance(tags, str) else list(tags)
-        self._record = self._client.post(f"/datasets/{self.id}/tags", {"add": added})
+        self._record = session.client().post(f"/datasets/{self.id}/tags", {"add": added})
 
     def get_logger(self) -> DatasetLogger:
         """Return what plots of the version are reported through."""
-        return DatasetLogger(self._client, version_id=self.id)
+        return DatasetLogger(self.id)
 
     def _require_draft(self) -> None:
         if self.is_final():
@@ -304,8 +303,7 @@ class Dataset:
 class DatasetLogger:
     """Plots that are kept with a dataset version, for whoever looks at it."""
 
-    def __init__(self, client: Client, *, version_id: str) -> None:
-        self._client = client
+    def __init__(self, version_id: str) -> None:
         self._path = f"/datasets/{version_id}/reports"
 
     def report_scalar(self, title: str, series: str, value: float, iteration: int = 0) -> None:
@@ -325,7 +323,7 @@ class DatasetLogger:
         self._report({"title": title, "series": "", "iteration": int(iteration), "kind": "text", "data": text})
 
     def _report(self, body: dict[str, Any]) -> None:
-        self._client.post(self._path, body, repeatable=True)
+        session.client().post(self._path, body, repeatable=True)
 
 
 def _matches(path: str, pattern: str) -> bool:

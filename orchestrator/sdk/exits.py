@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import FrameType
 
 _TERMINATED = 128 + signal.SIGTERM
 _MESSAGE_LENGTH = 1000
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ending:
     """How the process ends, as far as is known: well, until something else is heard of.
 
@@ -33,14 +33,13 @@ class ExitWatch:
     """Listens at every way out of this interpreter, and leaves each of them working as it did."""
 
     def __init__(self) -> None:
-        self.ending = Ending()
-        self._excepthook = sys.excepthook
+        self._heard: Ending | None = None
         self._exit = sys.exit
         self._sigterm: Any = None
+        self._earlier_error = getattr(sys, "last_value", None)
 
     def install(self) -> None:
         """Begin to listen."""
-        self._excepthook, sys.excepthook = sys.excepthook, self._on_exception
         self._exit, sys.exit = sys.exit, self._on_exit
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -49,21 +48,24 @@ class ExitWatch:
 
     def remove(self) -> None:
         """Give back what is still ours."""
-        if sys.excepthook == self._on_exception:
-            sys.excepthook = self._excepthook
         if sys.exit == self._on_exit:
             sys.exit = self._exit
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and self._sigterm is not None and signal.getsignal(signal.SIGTERM) == self._on_terminate:
             signal.signal(signal.SIGTERM, self._sigterm)
 
-    def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            self.ending = Ending(reason="stopped", exit_code=128 + signal.SIGINT, message="interrupted by Ctrl-C")
-        else:
-            last_line = traceback.format_exception_only(kind, error)[-1].strip()
-            self.ending = Ending(reason="script_failed", exit_code=1, message=last_line[:_MESSAGE_LENGTH])
-        self._excepthook(kind, error, trace)
+    def ending(self) -> Ending:
+        """Return how the process ends, as far as is known now."""
+        if self._heard is not None:
+            return self._heard
+        # The interpreter sets it for an exception that nobody caught, whoever replaced sys.excepthook.
+        error = getattr(sys, "last_value", None)
+        if error is None or error is self._earlier_error or hasattr(sys, "ps1"):
+            return Ending()
+        if isinstance(error, KeyboardInterrupt):
+            return Ending(reason="stopped", exit_code=128 + signal.SIGINT, message="interrupted by Ctrl-C")
+        last_line = traceback.format_exception_only(error)[-1].strip()
+        return Ending(reason="script_failed", exit_code=1, message=last_line[:_MESSAGE_LENGTH])
 
     def _on_exit(self, status: Any = None, /) -> NoReturn:  # noqa: ANN401  sys.exit takes anything
         if threading.current_thread() is not threading.main_thread():
@@ -71,16 +73,16 @@ class ExitWatch:
         raise _Exit(self, status)
 
     def _on_terminate(self, _signal: int, _frame: FrameType | None) -> NoReturn:
-        self.ending = Ending(reason="stopped", exit_code=_TERMINATED, message="terminated")
+        self._heard = Ending(reason="stopped", exit_code=_TERMINATED, message="terminated")
         raise SystemExit(_TERMINATED)
 
     def _on_last_exit(self, status: object) -> None:
-        if self.ending.reason != "completed":
+        if self._heard is not None:
             return
         code = status if isinstance(status, int) else 0 if status is None else 1
         if code:
             message = f"exit code {code}" if isinstance(status, int) else str(status)[:_MESSAGE_LENGTH]
-            self.ending = Ending(reason="script_failed", exit_code=code, message=message)
+            self._heard = Ending(reason="script_failed", exit_code=code, message=message)
 
 
 _CODE: Any = vars(SystemExit)["code"]

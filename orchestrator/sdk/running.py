@@ -106,7 +106,7 @@ class Recorded(Run):
             notice = f"sending what the run reported; Ctrl-C leaves the rest in {self.directory}"
             complete = self.sender.flush(idle_seconds=self.idle_seconds, notice=notice)
             patience_seconds = IDLE_SECONDS / 2 if complete else 0.0
-            complete &= self._tell_end(ending or self.watch.ending, patience_seconds=patience_seconds)
+            complete &= self._tell_end(ending or self.watch.ending(), patience_seconds=patience_seconds)
         except KeyboardInterrupt:
             complete = False
         if self.sender.close() and complete:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import sys
 import threading
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import CaptureError, OrchestratorError, ServerFailed, ServerUnreachable
@@ -69,24 +70,32 @@ def begin(plan: Plan) -> Run:
 
 
 def _begin_by_hand(plan: Plan, *, client: Client) -> ByHand:
-    scratch = home_directory() / "offline" / f"starting-{os.getpid()}-{os.urandom(4).hex()}"
-    scratch.mkdir(mode=0o700, parents=True)
+    home = _writable_home()
+    scratch = home / "offline" / f"starting-{os.getpid()}"
     try:
-        capture = _Capture(scratch)
+        capture = _Capture(scratch, bundles=home / "cache" / "bundles")
         packages = capture.packages()
         script, source = capture.script_and_source(client)
     finally:
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
     body = {"project": plan.project, "name": plan.name, "type": plan.type, "tags": list(plan.tags)}
     task = client.post("/tasks", {**body, "script": script, "source": source, "packages": packages})
     claim = client.post(f"/tasks/{task['id']}/start", {"hostname": socket.gethostname()})
-    directory = scratch.with_name(f"{task['id']}-{claim['attempt']['number']}")
+    directory = home / "offline" / f"{task['id']}-{claim['attempt']['number']}"
     return ByHand(claim, url=client.url, directory=directory, copies_streams=plan.copies_streams)
+
+
+def _writable_home() -> Path:
+    """Return the home directory, or a temporary one where that cannot be written to."""
+    home = home_directory()
+    with contextlib.suppress(OSError):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home if os.access(home, os.W_OK) else Path(mkdtemp(prefix="retrain-"))
 
 
 def _begin_offline(plan: Plan) -> Run:
     task = {
-        "id": uuid.uuid4().hex,
+        "id": os.urandom(16).hex(),
         "project": plan.project,
         "name": plan.name,
         "type": plan.type,
@@ -110,12 +119,14 @@ class _Capture:
 
     Args:
         scratch: for patches and bundles; they are removed when they are stored.
+        bundles: keeps bundles from one capture to the next.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, bundles: Path) -> None:
         self._scratch = scratch
+        self._bundles = bundles
         self._source: CapturedSource | None = None
-        self._error: OrchestratorError | None = None
+        self._error: OrchestratorError = CaptureError()
         self._thread = threading.Thread(target=self._capture, name="retrain-capture")
         self._thread.start()
 
@@ -142,9 +153,8 @@ class _Capture:
 
         file = getattr(sys.modules["__main__"], "__file__", None)
         started = Path(file).absolute() if file else Path.cwd()
-        bundles = home_directory() / "cache" / "bundles"
         try:
-            self._source = capture_source(started, scratch=self._scratch, bundles=bundles)
+            self._source = capture_source(started, scratch=self._scratch, bundles=self._bundles)
         except OrchestratorError as error:
             self._error = error
         except OSError as error:

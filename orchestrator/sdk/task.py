@@ -392,10 +392,15 @@ class Task:
         """Record values that the task has not; return those that it has and that overrule the script's."""
         run = self._own_run("connect to")
         full = {f"{section}/{name}": typed for name, typed in values.items()}
-        new = {name: typed for name, typed in full.items() if not run.injects or name not in run.parameters}
+        known = run.parameters
+        new = {
+            name: typed
+            for name, typed in full.items()
+            if name not in known or (known[name] != typed and not run.injects)
+        }
         if new:
             run.parameters |= new
-            body = {"mode": "connect", "parameters": _listed(new)}
+            body = {"mode": "connect" if run.injects else "set", "parameters": _listed(new)}
             run.put(Message(method="PUT", path=f"/tasks/{self.id}/parameters", body=body))
         if not run.injects:
             return {}
@@ -408,6 +413,8 @@ class Task:
         self._connected_arguments = True
 
         def on_parsed(values: dict[str, Any]) -> dict[str, Any]:
+            if self._run is None:
+                return values
             stored = self._agree("Args", read_parameters(values))
             write_parameters(values, stored)
             return values

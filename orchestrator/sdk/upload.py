@@ -54,17 +54,21 @@ class Draft:
     """What is to change in a version's manifest, until it is sent.
 
     Args:
-        client: speaks to the server.
+        client_of: returns what speaks for this process at the moment.
         version_id: of the draft.
     """
 
-    def __init__(self, client: Client, *, version_id: str) -> None:
-        self._client = client
+    def __init__(self, client_of: Callable[[], Client], *, version_id: str) -> None:
+        self._client_of = client_of
         self._path = f"/datasets/{version_id}"
         self._entries: dict[str, dict[str, Any]] | None = None
         self._put: dict[str, dict[str, Any]] = {}
         self._files: dict[str, Path] = {}
         self._removed: set[str] = set()
+
+    @property
+    def _client(self) -> Client:
+        return self._client_of()
 
     def __bool__(self) -> bool:
         return bool(self._put or self._removed)

@@ -4,7 +4,10 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from orchestrator.sdk.artifacts import Artifact, prepare
 from orchestrator.sdk.client import Client
@@ -86,19 +89,16 @@ def test_a_long_text_is_shown_in_part(tmp_path: Path) -> None:
 
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
-    numpy = pytest.importorskip("numpy", reason="arrays need numpy: pip install numpy")
-    array = numpy.arange(6.0).reshape(2, 3)
+    array = np.arange(6.0).reshape(2, 3)
     assert (read_back(array, tmp_path) == array).all()
     with pytest.raises(TypeError, match="pickled"):
-        prepare("objects", numpy.array([object()]), directory=tmp_path)
+        prepare("objects", np.array([object()]), directory=tmp_path)
 
 
 def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas", reason="frames need pandas: pip install pandas")
-    frame = pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     assert read_back(frame, tmp_path).equals(frame)
 
 
 def test_images_and_figures_become_png(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="images need Pillow: pip install pillow")
-    assert read_back(image.new("RGB", (2, 2)), tmp_path).read_bytes().startswith(b"\x89PNG")
+    assert read_back(Image.new("RGB", (2, 2)), tmp_path).read_bytes().startswith(b"\x89PNG")

@@ -10,7 +10,10 @@ import atexit, sys, threading
 from orchestrator.sdk.exits import ExitWatch
 watch = ExitWatch()
 watch.install()
-atexit.register(lambda: print(watch.ending.reason, watch.ending.exit_code, watch.ending.message, sep="|"))
+def tell():
+    ending = watch.ending()
+    print(ending.reason, ending.exit_code, ending.message, sep="|")
+atexit.register(tell)
 """
 
 
@@ -23,6 +26,7 @@ atexit.register(lambda: print(watch.ending.reason, watch.ending.exit_code, watch
         ("sys.exit(3)", 3, "script_failed|3|exit code 3"),
         ("sys.exit('no data')", 1, "script_failed|1|no data"),
         ("1 / 0", 1, "script_failed|1|ZeroDivisionError: division by zero"),
+        ("sys.excepthook = lambda *_: None; 1 / 0", 1, "script_failed|1|ZeroDivisionError: division by zero"),
         ("raise KeyboardInterrupt", 130, "stopped|130|interrupted by Ctrl-C"),
         ("import signal; signal.raise_signal(signal.SIGTERM)", 143, "stopped|143|terminated"),
         ("import argparse; argparse.ArgumentParser().parse_args(['--unknown'])", 2, "script_failed|2|exit code 2"),
