@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import InvalidRequest, ServerUnreachable, TaskEnded
+from orchestrator.errors import InvalidRequest, ServerUnreachable
 from orchestrator.records.values import decode, encode
 from orchestrator.sdk.artifacts import Artifact, prepare
 from orchestrator.sdk.backlog import Message
@@ -18,14 +17,13 @@ from orchestrator.sdk.lookup import find_task
 from orchestrator.sdk.running import ByHand, Run
 from orchestrator.sdk.session import cache_directory, session
 from orchestrator.sdk.starting import Plan, begin
+from orchestrator.sdk.waiting import wait_for_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TypeVar
 
     T = TypeVar("T")
-
-POLL_SECONDS = 25.0
 
 
 class Task:
@@ -207,7 +205,7 @@ class Task:
         """Ask the server for the status and return it; during a run without an answer the last that is known."""
         if not self.offline:
             try:
-                self._record = session.client().get(f"/tasks/{self.id}")["task"]
+                self._ask()
             except ServerUnreachable:
                 if self._run is None:
                     raise
@@ -245,25 +243,12 @@ class Task:
             TaskEnded: it has one of `raise_on_status`; the message says why.
             TimeoutError: it has none of them in time.
         """
-        wanted = {status} if isinstance(status, str) else set(status)
-        refused = set(raise_on_status) - wanted
-        deadline = None if timeout is None else time.monotonic() + timeout
-        client = session.client()
-        newest = client.get("/events/recent", limit=1)["items"]
-        cursor = newest[0]["id"] if newest else 0
-        present = self.get_status()
-        while present not in wanted:
-            if present in refused:
-                reason = self._record["status_message"] or self._record["status_reason"] or "no reason is known"
-                raise TaskEnded(f"Task {self.name!r} ({self.id}) {present}: {reason}")
-            wait = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
-            if wait <= 0:
-                raise TimeoutError(f"task {self.name!r} ({self.id}) is still {present} after {timeout} s")
-            page = client.get("/events", after=cursor, wait=round(wait, 2))
-            cursor = page["next"]
-            if not page["items"] or any(event["subject"] == self.id for event in page["items"]):
-                present = self.get_status()
-        return present
+        return wait_for_status(
+            self._ask,
+            wanted={status} if isinstance(status, str) else set(status),
+            refused=set(raise_on_status),
+            timeout_seconds=timeout,
+        )
 
     # What a run says of itself
 
@@ -379,6 +364,11 @@ class Task:
         if Task._current is self:
             Task._current = session.run = None
         self._run = None
+
+    def _ask(self) -> Mapping[str, Any]:
+        """Return the record as the server has it now."""
+        self._record = session.client().get(f"/tasks/{self.id}")["task"]
+        return self._record
 
     def _own_run(self, verb: str) -> Run:
         if self._run is None:

@@ -29,6 +29,8 @@ class Place:
 
     agent_id: str | None = None
     slot: str | None = None
+    hostname: str | None = None
+    """Of a run by hand; the agent knows its own."""
 
 
 def begin(  # noqa: PLR0913  an attempt begins with many parts
@@ -62,7 +64,14 @@ def begin(  # noqa: PLR0913  an attempt begins with many parts
     )
     transaction.tasks.replace(started, expected=task)
     transaction.tasks.add_attempt(attempt)
-    announce_task(transaction, actor, type=EventType.TASK_STARTED, task=started, agent=place.agent_id)
+    announce_task(
+        transaction,
+        actor,
+        type=EventType.TASK_STARTED,
+        task=started,
+        agent=place.agent_id,
+        hostname=place.hostname,
+    )
     return Claim(
         task=started,
         attempt=attempt,

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _DUTY = "reconcile"
 _LAST_SWEEP = "last_sweep_at"
+_ANSWERS_KEPT = timedelta(days=1)
+"""How long a request may be sent again under its `Idempotency-Key`."""
 
 
 def reconcile(store: Store, *, queue: Queue, settings: Settings) -> None:
@@ -53,10 +55,13 @@ def begin_sweep(transaction: Transaction, *, settings: Settings) -> bool:
         return False
     now = transaction.now()
     lease = timedelta(seconds=settings.lease_seconds)
-    last = transaction.setting(_LAST_SWEEP)
-    if last is not None and now - datetime.fromisoformat(last) > lease:
+    noted = transaction.setting(_LAST_SWEEP)
+    last = datetime.fromisoformat(noted) if noted is not None else now
+    if now - last > lease:
         moved = transaction.tasks.extend_leases(until=now + lease)
-        logger.warning("the sweep was away", extra={"action": "leases_extended", "since": last, "attempts": moved})
+        logger.warning("the sweep was away", extra={"action": "leases_extended", "since": noted, "attempts": moved})
+    if now.date() != last.date():
+        transaction.answers.forget(before=now - _ANSWERS_KEPT)
     transaction.put_setting(_LAST_SWEEP, now.isoformat())
     return True
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from orchestrator.records.principal import Principal
     from orchestrator.settings import Settings
     from orchestrator.store.protocol import Transaction
-    from orchestrator.wire import Claim
+    from orchestrator.wire import Claim, StartTask
 
 
-def start_task(transaction: Transaction, actor: Principal, *, task_id: Id, settings: Settings) -> Claim:
+def start_task(
+    transaction: Transaction, actor: Principal, *, task_id: Id, body: StartTask, settings: Settings
+) -> Claim:
     """Begin the task's next attempt where the actor is.
 
     Raises:
@@ -28,4 +30,6 @@ def start_task(transaction: Transaction, actor: Principal, *, task_id: Id, setti
     task = transaction.tasks.get(task_id, lock=True)
     actor.require(Permission.EDIT, task.project)
     started = transition(task, Move.START, now=transaction.now()).changed(queued_by=responsible(actor), lost_attempts=0)
-    return begin(transaction, actor, task=task, started=started, place=Place(), settings=settings)
+    return begin(
+        transaction, actor, task=task, started=started, place=Place(hostname=body.hostname or None), settings=settings
+    )

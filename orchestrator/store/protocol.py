@@ -374,6 +374,9 @@ class Answers(Protocol):
     def put(self, principal_id: str, key: str, *, fingerprint: str, status: int, body: bytes) -> None:
         """Keep an answer; `Conflict` when there is one."""
 
+    def forget(self, *, before: datetime) -> int:
+        """Remove the answers that were kept before a moment; return how many there were."""
+
 
 class Transaction(Protocol):
     """One unit of work."""

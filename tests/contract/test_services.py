@@ -51,6 +51,7 @@ from orchestrator.wire import (
     PostFirings,
     RegisterAgent,
     RegisterTrigger,
+    StartTask,
 )
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def test_a_lost_attempt_is_queued_again_until_its_budget_is_spent(house: House) 
 
 def test_a_run_by_hand_that_falls_silent_fails_and_is_never_queued(house: House) -> None:
     task = house.new_task().id
-    house.do(start_task, task_id=task, settings=house.settings)
+    house.do(start_task, task_id=task, body=StartTask(hostname="laptop"), settings=house.settings)
     house.expire_leases(task)
     house.sweep()
     assert (house.task(task).status, house.task(task).status_reason) == (Status.FAILED, "lost")
@@ -357,3 +358,20 @@ def test_a_request_sent_by_many_at_once_is_carried_out_once(house: House) -> Non
     answers = at_once(6, lambda _: write_once(house.store, house.admin, key=key, work=work).body)
     assert len(set(answers)) == 1
     assert len(house.store.read(lambda tx: tx.tasks.find())) == 1
+
+
+def test_answers_are_kept_for_a_day(house: House) -> None:
+    key = RequestKey(key="k", fingerprint="f")
+    write_once(house.store, house.admin, key=key, work=lambda _: Answer(status=200, body=b"{}"))
+
+    def kept() -> object:
+        return house.store.read(lambda tx: tx.answers.get(house.admin.id, "k"))
+
+    def slept(days: int) -> None:
+        house.store.write(lambda tx: tx.put_setting("last_sweep_at", (tx.now() - timedelta(days=days)).isoformat()))
+        house.sweep()
+
+    slept(days=1)
+    assert kept() is not None
+    assert house.store.write(lambda tx: tx.answers.forget(before=tx.now() + timedelta(seconds=1))) == 1
+    assert kept() is None

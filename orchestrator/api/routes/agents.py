@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -12,6 +14,8 @@ from orchestrator.records.agent import Agent
 from orchestrator.services.agents import list_agents, register_agent, see_agent
 from orchestrator.services.claim import claim_task
 from orchestrator.wire import Claim, ClaimTask, Page, RegisterAgent
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/agents", tags=["agents"])
 
@@ -38,4 +42,15 @@ def heartbeat(agent_id: Key, caller: Claimer) -> Response:
 def claim(agent_id: Key, body: ClaimTask, caller: Claimer) -> Response:
     """Take the first task that fits a slot; the token in the answer is shown this once."""
     claimed = caller.write(claim_task, agent_id=agent_id, body=body, settings=caller.settings)
-    return Response(status_code=204) if claimed is None else answer(claimed)
+    if claimed is None:
+        return Response(status_code=204)
+    logger.info(
+        "task claimed",
+        extra={
+            "action": "task_claimed",
+            "task_id": claimed.task.id,
+            "attempt": claimed.attempt.number,
+            "agent_id": agent_id,
+        },
+    )
+    return answer(claimed)

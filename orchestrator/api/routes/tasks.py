@@ -126,6 +126,6 @@ def stop(task_id: Key, caller: Operator) -> Response:
 
 
 @router.post("/tasks/{task_id}/start", status_code=200, response_model=Claim)
-def start(task_id: Key, body: StartTask, caller: Editor) -> Response:  # noqa: ARG001  the host is for the log
+def start(task_id: Key, body: StartTask, caller: Editor) -> Response:
     """Begin a run by hand; the token in the answer is shown this once."""
-    return caller.post_secret(start_task, task_id=task_id, settings=caller.settings)
+    return caller.post_secret(start_task, task_id=task_id, body=body, settings=caller.settings)

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -28,16 +29,39 @@ from orchestrator.cli.stack import Stack, choose_image
 from orchestrator.errors import InvalidRequest
 from orchestrator.sdk.client import Client
 
+_SHOWN_DIGITS = 13
+"""Of a task's id: enough to be unique, and the commands take a unique beginning."""
+_TABLE_COLUMNS = 102
+
 
 class Story:
-    """Says what happens, with the seconds since the beginning: a line each, on a terminal and elsewhere."""
+    """Says what happens, with the seconds since the beginning: a line for each thing done, wherever it is read.
+
+    On a terminal a spinner shows what is being done meanwhile.
+    """
 
     def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415  the command starts faster without it
+
         self._begun = time.monotonic()
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._status = self._console.status("beginning")
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._status.stop()
 
     def say(self, text: str) -> None:
-        """Print one line."""
-        click.echo(f"{time.monotonic() - self._begun:6.1f} s  {text}")
+        """Print a line about something that is done."""
+        self._console.print(f"{time.monotonic() - self._begun:6.1f} s  {text}", markup=False)
+
+    def now(self, text: str) -> None:
+        """Show what is being done."""
+        self._status.update(text)
 
 
 def _home(chosen: Path | None) -> Path:
@@ -69,7 +93,7 @@ def _table(rows: list[Row]) -> None:
         table.add_row(
             row.version,
             str(row.added),
-            row.task,
+            row.task[:_SHOWN_DIGITS],
             str(row.attempt),
             row.executor,
             row.environment,
@@ -77,7 +101,7 @@ def _table(rows: list[Row]) -> None:
             f"{row.accuracy:.4f}",
         )
     console = Console()
-    Console(width=max(console.width, 118)).print(table)
+    Console(width=max(console.width, _TABLE_COLUMNS)).print(table)
 
 
 @click.command()
@@ -91,14 +115,14 @@ def demo(
     *, data: Path | None, days: int, executor: str | None, docker_image: str | None, home: Path | None, keep: bool
 ) -> None:
     """Run the whole loop on sensor data: versions, trigger, clones, agent, metrics."""
-    story = Story()
     handed_in = collect_days(data, following=days)
     image, why = choose_image(executor, image=docker_image)
     signal.signal(signal.SIGTERM, _interrupt)
     root = _home(home)
     kept = keep or home is not None
     try:
-        rows = _run(story, root=root, days=handed_in, image=image, why=why)
+        with Story() as story:
+            rows = _run(story, root=root, days=handed_in, image=image, why=why)
     finally:
         if not kept:
             shutil.rmtree(root)
@@ -110,7 +134,7 @@ def demo(
     click.echo("    retrain up                 # in one terminal; in another:")
     if kept:
         click.echo("    retrain task list")
-        click.echo(f"    retrain task clone {rows[-1].task} --set General/TREES=80 --enqueue default")
+        click.echo(f"    retrain task clone {rows[-1].task[:_SHOWN_DIGITS]} --set General/TREES=80 --enqueue default")
         click.echo(f"    retrain trigger firings '{TRIGGER}'")
         click.echo(f"    retrain dataset list --project {PROJECT}")
     else:
@@ -124,17 +148,22 @@ def _interrupt(_number: int, _frame: object) -> None:
 def _run(story: Story, *, root: Path, days: dict[str, bytes], image: str | None, why: str) -> list[Row]:
     names = sorted(days)
     stack = Stack(root, port=0, image=image)
+    story.now("starting Redis, server, scheduler and agent")
     story.say(f"home {root}; {why}")
     with stack.running(say=story.say) as server:
         os.environ.update(RETRAIN_URL=server.url, RETRAIN_TOKEN=server.token, RETRAIN_HOME=str(root))
         client = Client(server.url, server.token)
         work = root / "demo"
+        story.now("making a git repository")
         make_repository(work / "repository")
         story.say("a git repository with a training script, an uncommitted edit and an untracked module")
+        story.now("installing scikit-learn into an environment, as a user would")
         python = make_environment(work / "environment", sdk_root=root / "agent" / "sdk")
         story.say("an environment with scikit-learn, as a user would have")
+        story.now("publishing the first days")
         first = publish({name: days[name] for name in names[:FIRST]}, inbox=work / "labelled" / "first")
         story.say(f"dataset {PROJECT} {first.version} from {FIRST} days")
+        story.now("running the training script by hand")
         run_by_hand(
             work / "repository",
             python=python,
@@ -152,7 +181,12 @@ def _run(story: Story, *, root: Path, days: dict[str, bytes], image: str | None,
             tagged_at = time.time()
             dataset.add_tags([TAG])
             stages: list[str] = []
-            detail = wait_for_training(client, dataset=dataset, say=stages.append)
+
+            def reached(stage: str, version: str = dataset.version, stages: list[str] = stages) -> None:
+                stages.append(stage)
+                story.now(f"version {version}: {' > '.join(stages)}")
+
+            detail = wait_for_training(client, dataset=dataset, say=reached)
             rows.append(result_of(client, detail, dataset=dataset, tagged_at=tagged_at))
             story.say(f"{name} is version {dataset.version}: {' > '.join(stages)}, accuracy {rows[-1].accuracy:.4f}")
     return rows

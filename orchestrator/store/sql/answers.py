@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
 from typing_extensions import override
 
 from orchestrator.errors import Conflict
 from orchestrator.store.protocol import Answers
 from orchestrator.store.sql.tables import answers
 from orchestrator.store.sql.unit import Noun
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class SqlAnswers(Noun, Answers):
@@ -37,3 +42,7 @@ class SqlAnswers(Noun, Answers):
             raise Conflict(
                 f"A request with the Idempotency-Key {key!r} was answered already.", hint="Use a key of its own."
             )
+
+    @override
+    def forget(self, *, before: datetime) -> int:
+        return self._unit.execute(delete(answers).where(answers.c.created_at < before)).rowcount
