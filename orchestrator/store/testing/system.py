@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +102,14 @@ class SystemContract:
         assert store.read(lambda tx: tx.answers.get(you, "k")) is None
         with pytest.raises(Conflict):
             store.write(lambda tx: tx.answers.put(me, "k", fingerprint="g", status=201, body=b""))
+
+    def test_old_answers_are_forgotten(self, store: Store) -> None:
+        me = new_id()
+        store.write(lambda tx: tx.answers.put(me, "k", fingerprint="f", status=201, body=b"{}"))
+        now = store.read(lambda tx: tx.now())
+        assert store.write(lambda tx: tx.answers.forget(before=now - timedelta(hours=1))) == 0
+        assert store.write(lambda tx: tx.answers.forget(before=now + timedelta(hours=1))) == 1
+        assert store.read(lambda tx: tx.answers.get(me, "k")) is None
 
     def test_settings_are_json(self, store: Store) -> None:
         assert store.read(lambda tx: tx.setting("sweep")) is None
