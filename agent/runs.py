@@ -188,11 +188,16 @@ class RunDirectory:
         with self.console.open("ab", buffering=0) as console:
             console.write(f"retrain: {text}\n".encode())
 
+    def remove_socket(self) -> None:
+        """Remove the socket, and its directory where it has one of its own."""
+        self.socket.unlink(missing_ok=True)
+        if self.socket.parent != self.attempt:
+            remove_tree(self.socket.parent)
+
     def strip(self) -> None:
         """Remove what nobody needs after the end: source, socket, token, spool. Console and states stay."""
         self.claim_file.unlink(missing_ok=True)
-        if self.socket.parent != self.attempt:
-            remove_tree(self.socket.parent)
+        self.remove_socket()
         for directory in (self.attempt, self.spool, self.source):
             remove_tree(directory)
 

@@ -267,8 +267,11 @@ class Supervisor:
         time.sleep(seconds)
 
     def _clean(self) -> None:
-        """Have the executor forget a run whose end was told."""
-        if self._handle is not None and self._state.phase is Phase.FINISHED:
+        """Have the executor forget a run whose end was told, and remove what lies outside its directory."""
+        if self._state.phase is not Phase.FINISHED:
+            return
+        self._run.remove_socket()
+        if self._handle is not None:
             try:
                 self._tools.executor.clean(self._handle)
             except Unavailable as error:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError, StaleAttempt
-from orchestrator.sdk.client import Client
 from orchestrator.sdk.console import Tee
 from orchestrator.sdk.exits import Ending, ExitWatch
 from orchestrator.sdk.notices import say
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.sdk.backlog import Message
+    from orchestrator.sdk.client import Client
     from orchestrator.sdk.connect import Typed
 
 JOIN_FILE = "RETRAIN_JOIN_FILE"
@@ -130,18 +130,20 @@ class ByHand(Recorded):
     injects = False
     idle_seconds = IDLE_SECONDS
 
-    def __init__(self, claim: dict[str, Any], *, url: str, directory: Path, copies_streams: bool) -> None:
+    def __init__(
+        self, claim: dict[str, Any], *, client: Client, heart_client: Client, directory: Path, copies_streams: bool
+    ) -> None:
         directory.mkdir(mode=0o700, parents=True)
-        super().__init__(claim, client=Client(url, claim["token"]), directory=directory)
+        super().__init__(claim, client=client, directory=directory)
         self._heartbeat_seconds = claim["heartbeat_seconds"]
-        self._heart_client = Client(url, claim["token"])
+        self._heart_client = heart_client
         self._over = threading.Event()
         self._stop_requested = False
         self._handed_over = False
         self._tee = Tee(self.sender.console) if copies_streams else None
         if self._tee is not None:
             self._tee.install()
-        self._offer_to_children(claim, url=url)
+        self._offer_to_children(claim, url=client.url)
         threading.Thread(target=self._beat, name="retrain-heartbeat", daemon=True).start()
 
     def hand_over(self, queue: str) -> None:

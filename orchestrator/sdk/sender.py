@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import sys
 import threading
 import time
@@ -70,7 +69,7 @@ class Sender:
         os.register_at_fork(after_in_child=partial(_begin_in_child, weakref.ref(self)))
 
     def _begin(self) -> None:
-        self._writer = secrets.token_hex(16)
+        self._writer = os.urandom(16).hex()
         self._sequence = 0
         self._series = SeriesBuffer()
         self._backlog = Backlog(self.directory / f"backlog-{os.getpid()}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.sdk.attempt import attempt_directory, scratch_directory
-from orchestrator.sdk.client import Client
 from orchestrator.settings import Server, find_server, home_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.sdk.client import Client
     from orchestrator.sdk.running import Run
 
 
@@ -32,6 +32,8 @@ class Session:
             return self.run.client
         server = find_server()
         if self._client is None or server != self._server:
+            from orchestrator.sdk.client import Client  # noqa: PLC0415  by hand it is imported while git works
+
             self.close()
             self._server, self._client = server, Client(server.url, server.token or None)
         return self._client

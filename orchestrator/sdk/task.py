@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest, ServerUnreachable
 from orchestrator.records.values import decode, encode
-from orchestrator.sdk.artifacts import Artifact, prepare
 from orchestrator.sdk.backlog import Message
 from orchestrator.sdk.capture import arguments
 from orchestrator.sdk.connect import Typed, read_parameters, section_of, write_parameters
@@ -22,6 +21,8 @@ from orchestrator.sdk.waiting import wait_for_status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TypeVar
+
+    from orchestrator.sdk.artifacts import Artifact
 
     T = TypeVar("T")
 
@@ -194,6 +195,8 @@ class Task:
             self._run.flush()
         if self.offline:
             return {}
+        from orchestrator.sdk.artifacts import Artifact  # noqa: PLC0415  many scripts have none
+
         fields = ("name", "kind", "filename", "digest", "size_bytes", "preview")
         client, directory = session.client(), cache_directory() / "artifacts"
         return {
@@ -315,6 +318,8 @@ class Task:
         check_name(name, what="name")
         if run.sender is None:
             return
+        from orchestrator.sdk.artifacts import prepare  # noqa: PLC0415  many scripts have none
+
         made = prepare(name, artifact_object, directory=run.sender.directory / "artifacts")
         body = {"name": name, "kind": made.kind, "filename": made.filename, "preview": made.preview}
         run.put(Message(method="PUT", path=f"/tasks/{self.id}/artifacts", body=body, file=str(made.path)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DigestMismatch, InvalidPath
-from orchestrator.sdk.blobs import store_file
-from orchestrator.sdk.client import CHUNK_BYTES
+from orchestrator.sdk.blobs import digest_of, store_file
 from orchestrator.sdk.scan import read_steadily
 
 if TYPE_CHECKING:
@@ -150,20 +150,9 @@ class Draft:
 
 def _digester(client: Client, meter: Meter) -> Callable[[Path], str]:
     """Return what makes a file's digest; where BLAKE3 is not installed, as in an attempt, the server makes it."""
-    try:
-        from blake3 import blake3  # noqa: PLC0415  not there inside an attempt, and not needed by most scripts
-    except ImportError:
+    if find_spec("blake3") is None:
         return lambda file: store_file(client, file, on_bytes=meter.add)[0]
-
-    def digest(file: Path) -> str:
-        hasher = blake3()
-        with file.open("rb", buffering=0) as source:
-            while part := source.read(CHUNK_BYTES):
-                hasher.update(part)
-                meter.add(part)
-        return f"blake3:{hasher.hexdigest()}"
-
-    return digest
+    return lambda file: digest_of(file, on_bytes=meter.add)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

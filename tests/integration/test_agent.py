@@ -322,6 +322,21 @@ def test_an_agent_that_ends_with_its_runs_leaves_no_process_and_hands_the_task_b
     assert (detail["task"]["status"], detail["task"]["attempt"]) == ("queued", 2)
 
 
+def test_a_home_whose_path_is_long_works_like_any_other(
+    client: Client, server: RunningServer, home: Path, tmp_path: Path, ended: Callable[[str], dict[str, Any]]
+) -> None:
+    client.post("/queues", {"name": "long"})
+    script = (
+        "import os\nfrom orchestrator.sdk.client import Client\n"
+        "print(Client(os.environ['RETRAIN_URL']).get('/healthz')['status'])\n"
+    )
+    task = create_script_task(client, script, directory=tmp_path)
+    client.post(f"/tasks/{task}/enqueue", {"queue": "long"})
+    with running_agent(home / ("x" * 120), server, slots=["long"]):
+        assert ended(task)["task"]["status"] == "completed"
+        assert console(client, task) == "ok\n"
+
+
 def test_one_home_has_one_agent(server: RunningServer, agent: RunningAgent) -> None:
     with pytest.raises(TimeoutError, match="An agent runs in"), running_agent(agent.home, server):
         pytest.fail("two agents in one home")
