@@ -66,7 +66,7 @@ def main() -> None:
         repository = Path(scratch) / "repository"
         repository.mkdir()
         make_repository(repository)
-        environment = os.environ | {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token}
+        environment = os.environ | {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token, "RETRAIN_HOME": scratch}
         wall: dict[str, list[float]] = {name: [] for name in SCRIPTS}
         init = []
         for _ in range(runs + 1):
