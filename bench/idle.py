@@ -55,6 +55,8 @@ def main() -> None:
             print(f"{proportional / MIB:8.1f} MiB PSS {resident / MIB:8.1f} MiB RSS   {command[:80]}")
         print(f"{total_pss / MIB:8.1f} MiB PSS {total_rss / MIB:8.1f} MiB RSS   together; goal {GOAL_MIB} MiB PSS")
         print(f"{spent:8.2f} % of a core over {seconds:.0f} s; goal {GOAL_PERCENT} %")
+        if total_pss > GOAL_MIB * MIB or spent > GOAL_PERCENT:
+            raise SystemExit("a goal was missed")
 
 
 if __name__ == "__main__":

@@ -161,6 +161,8 @@ def main() -> None:
     print("stages             " + ", ".join(f"{stage} {moment:.0f} ms" for stage, moment in reached.items()))
     print(f"{name:18} median {peer * 1000:6.0f} ms")
     print(f"ratio              median {ratio:6.2f} x   goal {goal}, {options.runs} runs")
+    if ratio > (GOAL_PROCESS if image is None else GOAL_DOCKER) or (image is None and median > GOAL_SECONDS):
+        raise SystemExit("a goal was missed")
 
 
 if __name__ == "__main__":

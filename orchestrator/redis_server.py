@@ -109,6 +109,11 @@ class RedisServer:
                 )
             time.sleep(0.01)
 
+    @property
+    def running(self) -> bool:
+        """Whether the process that `start` started is there."""
+        return self.process is not None and self.process.poll() is None
+
     def answers(self) -> bool:
         """Tell whether it answers a PING."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

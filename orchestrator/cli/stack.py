@@ -47,8 +47,10 @@ class Stack:
         self.home = home
         self._port = port
         self._image = image
+        self._agent_name = f"up-{os.uname().nodename}"
         self._redis = RedisServer(home / "redis")
-        self._redis_url = os.environ.get("REDIS_URL")
+        self._own_redis = "REDIS_URL" not in os.environ
+        self._redis_url = os.environ.get("REDIS_URL", self._redis.url)
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ended: dict[str, float] = {}
@@ -81,6 +83,12 @@ class Stack:
 
     def watch(self, *, say: Callable[[str], None]) -> None:
         """Start again what ended by itself; to be called about every second."""
+        if self._own_redis and not self._redis.running:
+            say("Redis ended, starting it again; the server rings again for what waits")
+            try:
+                self._redis.start(before_exec=die_with_parent)
+            except Unavailable as error:
+                say(str(error))
         for name, child in list(self._children.items()):
             if child.poll() is None:
                 continue
@@ -91,10 +99,9 @@ class Stack:
                 self._launch(name)
 
     def _start(self, say: Callable[[str], None]) -> Server:
-        if self._redis_url is None:
+        if self._own_redis:
             self._redis.start(before_exec=die_with_parent)
-            self._redis_url = self._redis.url
-        say(f"Redis at {self._redis_url if self._redis.process else 'REDIS_URL'}")
+        say(f"Redis at {self._redis_url if self._own_redis else 'REDIS_URL'}")
         credentials = self.home / "up.json"
         before = credentials.stat().st_mtime_ns if credentials.exists() else 0
         port = [] if self._port is None else ["--port", str(self._port)]
@@ -104,6 +111,13 @@ class Stack:
         # A server that has to be started again must come back where everybody looks for it.
         self._commands["server"] = (["server", "--port", server.url.rpartition(":")[2]], {"REDIS_URL": self._redis_url})
         say(f"server at {server.url}")
+        with Client(server.url, server.token) as client:
+            self._start_followers(server, client=client)
+        say("scheduler and agent, queues default and services")
+        return server
+
+    def _start_followers(self, server: Server, *, client: Client) -> None:
+        seen = self._agent_seen(client)
         for name, command, extra in (
             ("scheduler", ["scheduler"], {}),
             ("agent", ["agent", "--queue", "default", *self._agent_options()], {"REDIS_URL": self._redis_url}),
@@ -111,12 +125,10 @@ class Stack:
             token = self._token(server, role=name)
             self._commands[name] = (command, extra | {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": token})
             self._launch(name)
-        self._wait_for_agent(server)
-        say("scheduler and agent, queues default and services")
-        return server
+        self._wait_for_agent(client, since=seen)
 
     def _agent_options(self) -> list[str]:
-        options = ["--stop-runs", "--name", f"up-{os.uname().nodename}"]
+        options = ["--stop-runs", "--name", self._agent_name]
         return options if self._image is None else [*options, "--docker", self._image]
 
     def _log(self, name: str) -> Path:
@@ -142,20 +154,24 @@ class Stack:
             if credentials.exists() and credentials.stat().st_mtime_ns != before:
                 found = read_credentials(credentials)
                 if found is not None:
-                    with contextlib.suppress(ServerUnreachable):
-                        Client(found.url, found.token).get("/tokens/self")
+                    with contextlib.suppress(ServerUnreachable), Client(found.url, found.token) as client:
+                        client.get("/tokens/self")
                         return found
             time.sleep(0.02)
         raise Unavailable(f"The server did not start: {self._last_line('server')}", hint=f"See {self._log('server')}.")
 
-    def _wait_for_agent(self, server: Server) -> None:
-        client = Client(server.url, server.token)
+    def _wait_for_agent(self, client: Client, *, since: str | None) -> None:
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up and self._children["agent"].poll() is None:
-            if any(agent["name"] == f"up-{os.uname().nodename}" for agent in client.get("/agents")["items"]):
+            seen = self._agent_seen(client)
+            if seen is not None and seen != since:
                 return
             time.sleep(0.05)
         raise Unavailable(f"The agent did not start: {self._last_line('agent')}", hint=f"See {self._log('agent')}.")
+
+    def _agent_seen(self, client: Client) -> str | None:
+        """Return when this stack's agent was last heard of, None when it never was."""
+        return next((one["seen_at"] for one in client.get("/agents")["items"] if one["name"] == self._agent_name), None)
 
     def _last_line(self, name: str) -> str:
         lines = self._log(name).read_text(errors="replace").strip().splitlines()
@@ -166,10 +182,11 @@ class Stack:
         kept = self.home / f"up-{role}.json"
         found = read_credentials(kept)
         if found is not None:
-            with contextlib.suppress(Unauthenticated):
-                Client(server.url, found.token).get("/tokens/self")
+            with contextlib.suppress(Unauthenticated), Client(server.url, found.token) as client:
+                client.get("/tokens/self")
                 return found.token
-        made = Client(server.url, server.token).post("/tokens", {"name": f"retrain up: {role}", "role": role})
+        with Client(server.url, server.token) as client:
+            made = client.post("/tokens", {"name": f"retrain up: {role}", "role": role})
         write_credentials(kept, Server(url=server.url, token=made["token"]))
         return str(made["token"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -28,6 +27,7 @@ from orchestrator.cli.demo.repository import make_environment, make_repository
 from orchestrator.cli.stack import Stack, choose_image
 from orchestrator.errors import InvalidRequest
 from orchestrator.sdk.client import Client
+from orchestrator.sdk.local_copy import remove_tree
 
 _SHOWN_DIGITS = 13
 """Of a task's id: enough to be unique, and the commands take a unique beginning."""
@@ -125,7 +125,7 @@ def demo(
             rows = _run(story, root=root, days=handed_in, image=image, why=why)
     finally:
         if not kept:
-            shutil.rmtree(root)
+            remove_tree(root)
     _table(rows)
     click.echo("To go on by hand:\n")
     if not kept:
