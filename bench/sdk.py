@@ -85,15 +85,12 @@ def main() -> None:
         bare = statistics.median(wall["bare interpreter"][1:])
         imported = statistics.median(wall["import orchestrator"][1:])
         print(f"bare interpreter      {bare * 1000:7.1f} ms")
-        print(
-            f"import orchestrator   {(imported - bare) * 1000:7.1f} ms  ({imported / bare:.2f} x bare)   goal {GOAL_IMPORT_MS} ms"
-        )
+        own = (imported - bare) * 1000
+        print(f"import orchestrator   {own:7.1f} ms  ({imported / bare:.2f} x bare)   goal {GOAL_IMPORT_MS} ms")
         warm, cold = statistics.median(init[1:]) * 1000, init[0] * 1000
         times = warm / bare / 1000
-        print(
-            f"Task.init             {warm:7.1f} ms  ({times:.1f} x bare; first {cold:.0f} ms)   goal {GOAL_INIT_MS} ms"
-        )
-        if (imported - bare) * 1000 > GOAL_IMPORT_MS or warm > GOAL_INIT_MS:
+        print(f"Task.init             {warm:7.1f} ms  ({times:.1f} x bare; first {cold:.0f})   goal {GOAL_INIT_MS} ms")
+        if own > GOAL_IMPORT_MS or warm > GOAL_INIT_MS:
             raise SystemExit("a goal was missed")
 
 

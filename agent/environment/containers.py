@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 from collections import deque
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agent.environment.toolchain import DESCRIPTION, KEPT_LINES, Interpreter, Outcome, Work, minor, nearest
-from orchestrator.errors import ExecutorUnavailable, Unavailable
+from orchestrator.errors import ExecutorUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -117,40 +116,16 @@ class DockerToolchain:
 
 @contextmanager
 def _engine() -> Iterator[Any]:
-    import docker  # noqa: PLC0415  as above
-    from docker.errors import APIError, DockerException  # noqa: PLC0415  as above
-    from requests.exceptions import ConnectionError as NoConnection  # noqa: PLC0415  as above
+    from docker.errors import APIError  # noqa: PLC0415  as above
 
-    _knock()
-    try:
-        engine = docker.from_env()
-    except DockerException as error:
-        raise _silent(error) from error
-    try:
-        yield engine
-    except APIError as error:
-        raise ExecutorUnavailable(f"The Docker engine refused to build an environment: {error.explanation}") from error
-    except NoConnection as error:
-        raise _silent(error) from error
-    finally:
-        engine.close()
+    from agent.engine import docker_engine  # noqa: PLC0415  as above
 
-
-def _knock() -> None:
-    """Ask whether an engine listens on this machine's socket: docker-py would leave its own open when none does."""
-    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    if host.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(host.removeprefix("unix://"))
-            except OSError as error:
-                raise _silent(error) from error
-
-
-def _silent(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"The Docker engine does not answer: {error}", hint="Start it (systemctl start docker), or set DOCKER_HOST."
-    )
+    with docker_engine() as engine:
+        try:
+            yield engine
+        except APIError as error:
+            reason = error.explanation or error
+            raise ExecutorUnavailable(f"The Docker engine refused to build an environment: {reason}") from error
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -1,8 +1,6 @@
 """Attempts as containers of a Docker engine on this machine.
 
-The engine is the parent that keeps the exit status, and the label `retrain.run` finds a container again. Every call
-opens its own connection to the engine's socket (a tenth of a millisecond), so that nothing is shared between threads or
-with a process that was forked off.
+The engine is the parent that keeps the exit status, and the label `retrain.run` finds a container again.
 
 Importing this module takes a quarter of a second, most of it the client's: `agent.execution.factory` does so on demand.
 """
@@ -12,20 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-import socket
 import time
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
-from docker.utils import kwargs_from_env
 from requests.exceptions import ConnectionError as ConnectionBroken
-from requests.exceptions import ReadTimeout, RequestException
+from requests.exceptions import ReadTimeout
 from urllib3.exceptions import ReadTimeoutError
 
+from agent.engine import docker_engine
 from agent.execution.base import (
     CONSOLE,
     MARKER,
@@ -54,8 +50,6 @@ RUN_LABEL = "retrain.run"
 # and never read as shell. `exec` leaves no shell behind.
 _TO_CONSOLE = ("/bin/sh", "-c", 'exec "$@" >>"$0" 2>&1')
 _HOME = "/tmp"  # noqa: S108  the container's own, in memory: the one place that any user may write to in any image
-_UNIX = "unix://"
-_DEFAULT_ADDRESS = _UNIX + "/var/run/docker.sock"
 _KILL_SECONDS = 10
 _RETRY_SECONDS = 0.5
 
@@ -89,7 +83,6 @@ class DockerExecutor:
         self._cpus = cpus
         self._shared_memory_bytes = shared_memory_bytes
         self._processes = processes
-        self._version: str | None = None
         self._cut_off: set[str] = set()
 
     def ready(self) -> None:
@@ -252,27 +245,11 @@ class DockerExecutor:
         Raises:
             Unavailable: nobody answers there, or with nonsense.
         """
-        where = kwargs_from_env()
-        address = where.setdefault("base_url", _DEFAULT_ADDRESS)
-        try:
-            _knock(address)
-            with APIClient(version=self._version or "auto", **where) as client:
-                self._version = client.api_version
-                yield client
-        except APIError as error:
-            raise Unavailable(f"The Docker engine failed: {error.explanation or error}.") from error
-        except (DockerException, RequestException, OSError) as error:
-            raise Unavailable(
-                f"The Docker engine at {address} does not answer: {error}.",
-                hint="Start it (systemctl start docker), or run the agent with `--executor process`.",
-            ) from error
-
-
-def _knock(address: str) -> None:
-    """Fail at once where nobody listens: the client would leave its socket open."""
-    if address.startswith(_UNIX):
-        with socket.socket(socket.AF_UNIX) as door:
-            door.connect(address.removeprefix(_UNIX))
+        with docker_engine() as client:
+            try:
+                yield client.api
+            except APIError as error:
+                raise Unavailable(f"The Docker engine failed: {error.explanation or error}.") from error
 
 
 @contextmanager

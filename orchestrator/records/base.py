@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 """A UUIDv7 (RFC 9562) as 32 hexadecimal digits: sorted by time of making."""
@@ -12,10 +12,25 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^blake3:[0-9a-f]{64}$")]
 """The name of a blob: the BLAKE3 hash of its bytes."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+def _without_dots(text: str) -> str:
+    if {".", ".."} & set(text.split("/")):
+        raise ValueError("a name has no part '.' or '..'")
+    return text
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(_without_dots),
+]
 """What a person calls a thing: one line, not empty."""
 
-ProjectPath = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$")]
+ProjectPath = Annotated[
+    str,
+    StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$"),
+    AfterValidator(_without_dots),
+]
 """Where things belong: names joined by `/`, such as `pharmacy/forecast`."""
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f,]+$")]

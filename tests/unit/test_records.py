@@ -12,6 +12,7 @@ from orchestrator.records.base import inside
 from orchestrator.records.dataset import SemanticVersion
 from orchestrator.records.principal import Permission, Principal, Role
 from orchestrator.records.trigger import FIRING_MOVES, Firing, FiringStatus, move_firing
+from orchestrator.wire import CreateTask
 
 NOW = datetime(2015, 2, 2, tzinfo=UTC)
 ID = "0" * 32
@@ -98,3 +99,15 @@ def test_the_default_message_of_an_error_is_its_docstring() -> None:
 
 def test_a_code_of_a_later_release_is_still_an_error_of_ours() -> None:
     assert type(from_wire("quantum_decoherence", "no")) is OrchestratorError
+
+
+@pytest.mark.parametrize("project", ["..", "a/../b", "a/.", "./a"])
+def test_a_project_path_has_no_dots(project: str) -> None:
+    with pytest.raises(ValidationError, match="no part"):
+        CreateTask(project=project, name="training")
+    with pytest.raises(ValidationError, match="no part"):
+        CreateTask(project="occupancy", name=project)
+
+
+def test_a_name_may_hold_dots_and_slashes() -> None:
+    assert CreateTask(project="v1.0/..a", name="run 1.0/b..").name == "run 1.0/b.."
