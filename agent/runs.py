@@ -10,6 +10,7 @@ agent/runs/<task id>-<attempt>/
     source/       the source tree
     attempt/      what the script sees: socket, task.json
     spool/        writes that the server has still to get
+    set-aside     those at which it failed again and again
     start.json, exit.json   the executor's
 """
 
@@ -20,6 +21,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
@@ -138,6 +140,11 @@ class RunDirectory:
         return self.path / "spool"
 
     @property
+    def set_aside(self) -> Path:
+        """Writes at which the server failed again and again."""
+        return self.path / "set-aside"
+
+    @property
     def socket(self) -> Path:
         """Where the script reaches the supervisor.
 
@@ -195,7 +202,7 @@ class RunDirectory:
             remove_tree(self.socket.parent)
 
     def strip(self) -> None:
-        """Remove what nobody needs after the end: source, socket, token, spool. Console and states stay."""
+        """Remove what nobody needs after the end: source, socket, token, spool. The rest stays."""
         self.claim_file.unlink(missing_ok=True)
         self.remove_socket()
         for directory in (self.attempt, self.spool, self.source):
@@ -209,6 +216,18 @@ def unfinished(runs: Path) -> Iterator[RunDirectory]:
             run = RunDirectory(path)
             if not run.ended():
                 yield run
+
+
+def environments_in_use(runs: Path) -> set[str]:
+    """Return the keys of the environments in which runs of this directory may go on.
+
+    A run notes its environment before anything runs in it, and is unfinished until nothing does.
+    """
+    found: set[str | None] = set()
+    for run in unfinished(runs):
+        with suppress(FileNotFoundError):  # it has ended, and been cleaned away, this moment
+            found.add(run.state().environment)
+    return {key for key in found if key is not None}
 
 
 def clean(runs: Path, *, kept: int) -> None:

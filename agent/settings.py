@@ -53,6 +53,8 @@ class AgentSettings:
     """Between SIGTERM and SIGKILL."""
     orphan_timeout_seconds: float = 24 * 3600
     """How long a run goes on without hearing from the server."""
+    monitor_seconds: float = 15
+    """How often CPU and memory of a run are sampled."""
     stop_runs: bool = False
     """Whether the agent's end also ends what it runs; else the next agent in this home takes the runs over."""
     kept_runs: int = 20

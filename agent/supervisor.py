@@ -22,13 +22,14 @@ from agent.execution.tree import descendants
 from agent.forks import detach
 from agent.forwarder import Forwarder
 from agent.heart import REFUSALS, Heart
+from agent.monitor import Monitor
 from agent.patience import SERVER_AWAY, patiently
 from agent.preparation import Preparation
 from agent.runs import Ending, Phase
 from agent.shipper import ConsoleShipper
 from agent.spool import Spool
 from agent.upstream import Upstream
-from orchestrator.errors import OrchestratorError, Unavailable
+from orchestrator.errors import OrchestratorError, ServerUnreachable, Unavailable
 from orchestrator.records.task import ExitReason
 from orchestrator.sdk.local_copy import local_copy
 
@@ -94,8 +95,14 @@ class Supervisor:
             on_silence=lambda: self._end(Cause.SILENCE),
         )
         upstream = Upstream(settings.url, self._claim.token)
-        self._deliveries = Deliveries(upstream, Spool(run.spool))
+        self._deliveries = Deliveries(upstream, Spool(run.spool), set_aside=run.set_aside)
         self._shipper = ConsoleShipper(run, put=lambda data, offset: self._api.put_console(data, offset=offset))
+        self._monitor = Monitor(
+            run.path,
+            task_id=self._claim.task.id,
+            interval_seconds=settings.monitor_seconds,
+            submit=self._deliveries.submit,
+        )
         self._forwarder = Forwarder(
             run.socket,
             task_id=self._claim.task.id,
@@ -127,6 +134,7 @@ class Supervisor:
         else:
             ending = self._state.ending
         self._over.set()
+        self._monitor.stop()
         if self._cause in {Cause.REFUSAL, Cause.SILENCE} or ending is None:
             self._note(phase=Phase.FINISHED, ending=ending)
         else:
@@ -197,6 +205,7 @@ class Supervisor:
         self._forwarder.start()
         self._deliveries.start()
         self._shipper.start()
+        self._monitor.start(started_at=handle.started_at.timestamp())
         self._store_lock()
         if self._cause is not None:
             self._start_ending(handle, self._cause)
@@ -236,8 +245,7 @@ class Supervisor:
         self._shipper.start()
         self._shipper.finish()
         try:
-            while not self._shipper.wait(_LOOK_SECONDS) or not self._deliveries.wait(_LOOK_SECONDS):
-                self._check_wanted()
+            self._drain()
             self._store_lock()
             self._heart.flush()
             patiently(
@@ -254,6 +262,15 @@ class Supervisor:
         self._heart.stop()
         self._note(phase=Phase.FINISHED)
         logger.info("run finished: %s", ending.reason, extra={"action": "run_finished", "run": str(self._run)})
+
+    def _drain(self) -> None:
+        """Wait until the server has console and metrics, but no longer than for a server that is silent."""
+        give_up = time.monotonic() + self._tools.settings.orphan_timeout_seconds
+        while not self._shipper.wait(_LOOK_SECONDS) or not self._deliveries.wait(_LOOK_SECONDS):
+            self._check_wanted()
+            if time.monotonic() > give_up:
+                logger.error("the server does not take what is left", extra={"action": "drain_given_up"})
+                return
 
     def _check_wanted(self) -> None:
         """Raise `Interrupted` when nobody is left to tell, or no time."""
@@ -345,7 +362,12 @@ class Supervisor:
                 said.set()
                 self._run.say(f"downloading data: {total / 1e6:,.1f} MB")
 
-        return local_copy(self._api.client, version_id, cache=self._tools.settings.home / "cache", progress=progress)
+        settings = self._tools.settings
+        return patiently(
+            lambda: local_copy(self._api.client, version_id, cache=settings.home / "cache", progress=progress),
+            seconds=settings.orphan_timeout_seconds,
+            errors=(ServerUnreachable,),
+        )
 
     def _note(self, **changes: Any) -> None:  # noqa: ANN401  fields of RunState, which checks them
         """Note how far it has come; on a full disk a successor goes on from further back."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.environment import DockerToolchain, Environments, HostToolchain
 from agent.execution.factory import executor
+from agent.runs import environments_in_use
 from agent.sdk_mount import sdk_directory
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def make_tools(settings: AgentSettings) -> Tools:
     return Tools(
         settings=settings,
         executor=executor(settings.executor, image=settings.image),
-        environments=Environments(directory / "environments", limit_bytes=ENVIRONMENTS_LIMIT_BYTES),
+        environments=Environments(
+            directory / "environments",
+            limit_bytes=ENVIRONMENTS_LIMIT_BYTES,
+            in_use=lambda: environments_in_use(settings.runs),
+        ),
         mirrors=directory / "mirrors",
         locks=directory / "locks",
         sdk=sdk_directory(directory / "sdk"),

@@ -101,7 +101,8 @@ class BlobStore:
         if found != digest:
             logger.error("blob is corrupt", extra={"action": "blob_corrupt", "digest": digest, "found": found})
             raise DigestMismatch(
-                f"The stored bytes of {digest} are corrupt.", hint="Upload the file again, or restore it."
+                f"The stored bytes of {digest} are corrupt.",
+                hint="Upload the file again, as a part of any version.",
             )
         yield held
 

@@ -51,7 +51,11 @@ class OrchestratorError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        sentence = self.message if self.message.endswith((".", "!", "?", ":", "…")) else f"{self.message}."
+        # After several lines a hint at the end of the last one would not be seen.
+        return (f"{sentence}\n" if "\n" in sentence else f"{sentence} ") + self.hint
 
 
 class InvalidRequest(OrchestratorError):

@@ -6,6 +6,7 @@ RQ and redis-py are imported when first used: together they cost 400 ms, and a s
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from orchestrator.errors import InvalidRequest
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _RING_SECONDS = 1.0
+_SCHEMES = frozenset({"redis", "rediss", "unix"})
+_EXAMPLES = "Such as redis://host:6379/0 or unix:///path."
 
 
 class Queue(Protocol):
@@ -36,9 +39,13 @@ class RqQueue:
 
     Args:
         redis_url: `redis://`, `rediss://` or `unix://`.
+
+    Raises:
+        InvalidRequest: the URL is none. Whether a Redis is there is found out when it first rings.
     """
 
     def __init__(self, redis_url: str) -> None:
+        check_url(redis_url)
         self._redis_url = redis_url
         self._connection: Redis | None = None
 
@@ -88,6 +95,21 @@ class RqQueue:
         return RqLine(name, connection=self._connection, serializer=JSONSerializer, job_class=Ticket)
 
 
+def check_url(url: str) -> None:
+    """Check a URL as far as can be without redis-py, which takes long to import.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in _SCHEMES and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        usable = False
+    if not usable:
+        raise InvalidRequest("REDIS_URL is no Redis URL.", hint=_EXAMPLES)
+
+
 def connect(url: str, *, endless: bool = True) -> Redis:
     """Return a connection pool to Redis.
 
@@ -115,6 +137,4 @@ def connect(url: str, *, endless: bool = True) -> Redis:
     try:
         return redis.Redis.from_url(url, **options)
     except ValueError as error:
-        raise InvalidRequest(
-            "REDIS_URL is no Redis URL.", hint="Such as redis://host:6379/0 or unix:///path."
-        ) from error
+        raise InvalidRequest("REDIS_URL is no Redis URL.", hint=_EXAMPLES) from error

@@ -15,7 +15,7 @@ from orchestrator.records.dataset import ManifestEntry
 from orchestrator.records.principal import Role
 from orchestrator.records.series import Points
 from orchestrator.records.source import Container, Packages, Script, Source
-from orchestrator.records.task import Artifact, Attempt, ExitReason, Parameter, Task, TaskType
+from orchestrator.records.task import Artifact, Attempt, ExitReason, Parameter, ParameterType, Task, TaskType
 from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger
 
 PROTOCOL = 1
@@ -89,6 +89,8 @@ class CloneTask(Record):
     tags: tuple[Tag, ...] | None = None
     parameters: dict[str, str] = Field(default_factory=dict)
     """`Section/name` to text, which takes the type of the reference's value."""
+    types: dict[str, ParameterType] = Field(default_factory=dict)
+    """`Section/name` to the type that its text was made of; it counts where the reference's value has none."""
     allow_new: bool = False
     queue: Name | None = None
     """Enqueue the clone there, in the same transaction."""

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -25,6 +25,7 @@ from triggers.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     from orchestrator.records.event import Event
     from orchestrator.records.trigger import Trigger
@@ -190,8 +191,8 @@ class Scheduler:
 
 def run_scheduler(
     url: str, token: str | None, *, polling_seconds: float = 60.0, checkpoint: Callable[[str], object] | None = None
-) -> None:
-    """Serve triggers until SIGTERM or SIGINT; for the main thread.
+) -> signal.Signals:
+    """Serve triggers until SIGTERM or SIGINT, and return which it was; for the main thread.
 
     Args:
         url: of the server.
@@ -202,7 +203,14 @@ def run_scheduler(
     Raises:
         OrchestratorError: the server refuses the token or the release.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    heard = signal.SIGINT
+
+    def on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+        nonlocal heard
+        heard = signal.SIGTERM
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_terminate)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     logger.info("scheduler started", extra={"action": "scheduler_started", "url": url})
     try:
@@ -213,6 +221,7 @@ def run_scheduler(
         logger.info("scheduler stopped", extra={"action": "scheduler_stopped"})
     finally:
         signal.signal(signal.SIGTERM, before)
+    return heard
 
 
 def _batched(firings: Sequence[NewFiring]) -> list[Sequence[NewFiring]]:

@@ -9,15 +9,16 @@ import hashlib
 import json
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import InvalidRequest
+from orchestrator.errors import CaptureError, InvalidRequest
 from orchestrator.records.values import encode
 from orchestrator.sdk.client import Client
 from orchestrator.settings import find_server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 Definition = dict[str, Any]
@@ -136,30 +137,37 @@ class TriggerScheduler:
                 client.put("/triggers", definition)
 
     def start(self) -> None:
-        """Register the triggers, then serve all that the server has until SIGTERM or Ctrl-C; for the main thread.
+        """Register the triggers, then serve all that the server has, in the main thread.
+
+        On SIGTERM, which ends a service, it returns, and so does the script when nothing follows.
 
         Raises:
+            KeyboardInterrupt: Ctrl-C, after what was begun has ended cleanly.
+            CaptureError: a package that serving needs is not installed.
             OrchestratorError: see `register`.
         """
-        from triggers.scheduler import run_scheduler  # noqa: PLC0415  pydantic and APScheduler, when they are needed
-
+        run_scheduler = _import_run_scheduler()
         self.register()
         # This is what the script is from now on, so it says what it does; a script's own choice of handlers stands.
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         server = find_server()
-        run_scheduler(server.url, server.token or None, polling_seconds=self.polling_seconds)
+        if run_scheduler(server.url, server.token or None, polling_seconds=self.polling_seconds) == signal.SIGINT:
+            raise KeyboardInterrupt
 
     def start_remotely(self, queue: str = "services") -> None:
         """Register the triggers, then serve them from a service task: this script, run by an agent.
 
-        By hand the script ends here and goes on there; at the agent this serves as `start` does.
+        By hand the script ends here and goes on there; at the agent this serves as `start` does. The packages that it
+        needs there are those that are installed here: `retrain-orchestrator[scheduler]`.
 
         Args:
             queue: where the service task waits; `retrain up` and agents keep a lane for `services`.
 
         Raises:
+            CaptureError: a package that serving needs is not installed.
             OrchestratorError: see `register`.
         """
+        _import_run_scheduler()  # an agent has what is captured here, and nothing beside it
         from orchestrator import Task  # noqa: PLC0415  whoever serves from here needs nothing that captures a script
 
         if not os.environ.get("RETRAIN_TASK_ID"):
@@ -169,6 +177,22 @@ class TriggerScheduler:
         )
         task.execute_remotely(queue_name=queue)
         self.start()
+
+
+def _import_run_scheduler() -> Callable[..., signal.Signals]:
+    """Return `triggers.scheduler.run_scheduler`, which needs pydantic and APScheduler.
+
+    Raises:
+        CaptureError: one of them is not installed.
+    """
+    try:
+        from triggers.scheduler import run_scheduler  # noqa: PLC0415  declaring triggers needs none of its packages
+    except ModuleNotFoundError as error:
+        raise CaptureError(
+            f"Serving triggers needs the package {error.name}, which is not installed here.",
+            hint="Install it: pip install 'retrain-orchestrator[scheduler]'",
+        ) from error
+    return run_scheduler
 
 
 def _override(action: Definition, key: str, value: object) -> None:

@@ -10,7 +10,7 @@ import re
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import UnknownTemplateName
+from orchestrator.errors import InvalidRequest, UnknownTemplateName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ NAMES = (
 """What a template may name."""
 
 _PIECE = re.compile(r"\$(?:\$|\{(?P<name>[^}]*)(?P<end>\}?))")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def names(text: str) -> list[str]:
@@ -52,6 +53,31 @@ def check(text: str) -> None:
     for piece in _PIECE.finditer(text):
         if piece["name"] is not None:
             _require(piece, known=NAMES)
+
+
+def check_line(text: str) -> None:
+    """Make sure that a template can be filled and that what comes out is one line, as a name or a tag must be.
+
+    Raises:
+        UnknownTemplateName: see `check`.
+        InvalidRequest: it holds a line break or another control character; no value that is filled in does.
+    """
+    check(text)
+    if _CONTROL.search(text):
+        raise InvalidRequest(f"{text!r} holds a control character.", hint="Write one line of plain text.")
+
+
+def refuse(text: str, *, field: str) -> None:
+    """Make sure that a text that is never filled looks like no template.
+
+    Raises:
+        InvalidRequest: it holds `${`.
+    """
+    if "${" in text:
+        raise InvalidRequest(
+            f"The {field} {text!r} holds a template, which is not filled there.",
+            hint="Names, tags and parameters may hold templates.",
+        )
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from agent.environment.shelf import Shelf, size_of
 from agent.environment.toolchain import Interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from agent.environment.requirements import Requirements
     from agent.environment.toolchain import Toolchain
@@ -67,13 +67,23 @@ class Environments:
         root: a folder of its own, which building containers may write to. Made when missing.
         limit_bytes: see `Shelf.evict`.
         patience_seconds: so long an index that does not answer is asked again.
+        in_use: returns the keys of environments in which something runs. A run outlives the process that holds its
+            environment, so that between a supervisor's death and its successor nobody does.
     """
 
-    def __init__(self, root: Path, *, limit_bytes: int, patience_seconds: float = 6.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        limit_bytes: int,
+        patience_seconds: float = 6.0,
+        in_use: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         """See the class."""
         self._root = root.resolve()
         self._limit_bytes = limit_bytes
         self._patience_seconds = patience_seconds
+        self._in_use = in_use
         self._own_cache = self._root / "uv-cache"
         self._shelf = Shelf(self._root)
         self._interpreters = Memory(self._root / "interpreters")
@@ -117,7 +127,7 @@ class Environments:
         Returns:
             The sum of the sizes of the environments that were deleted, in bytes.
         """
-        freed = self._shelf.evict(limit_bytes=self._limit_bytes)
+        freed = self._shelf.evict(limit_bytes=self._limit_bytes, in_use=self._in_use)
         if size_of(self._own_cache) > self._limit_bytes:
             empty_cache(self._own_cache)
         return freed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent.environment.holds import alone_if_free
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 COMPLETE = ".complete"
@@ -74,14 +74,16 @@ class Shelf:
         built.rename(self.ready / key)
         _fsync_directory(self.ready)
 
-    def evict(self, *, limit_bytes: int) -> int:
-        """Delete the environments that were not used for the longest, until the others fit; none that is held.
+    def evict(self, *, limit_bytes: int, in_use: Callable[[], Collection[str]] = frozenset) -> int:
+        """Delete the environments that were not used for the longest, until the others fit; none held or in use.
 
         What killed processes left behind goes as well.
 
         Args:
             limit_bytes: for the sum of the files' sizes. Files that an environment shares with uv's cache or with
                 another count each time, so that less is taken on disk.
+            in_use: returns keys that are not to be deleted though nobody holds them. It is asked when the key is locked
+                and nobody can begin to use it.
 
         Returns:
             The sum of the sizes of what was deleted, in bytes.
@@ -97,7 +99,8 @@ class Shelf:
             if freed >= excess:
                 break
             with alone_if_free(self.lock(key)) as locked:
-                if locked and self._used(key) == used and (self.ready / key).exists():
+                free = locked and self._used(key) == used and key not in in_use()
+                if free and (self.ready / key).exists():
                     self._set_aside(self.ready / key)
                     freed += size
         # Without the locks: a run that wants one of them back need not wait for thousands of files.

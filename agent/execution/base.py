@@ -7,7 +7,9 @@ started a run may be killed at any moment, and another process goes on with `Exe
 from __future__ import annotations
 
 import os
+import re
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +30,13 @@ _LONGEST_ARGUMENT = 32 * os.sysconf("SC_PAGE_SIZE")  # MAX_ARG_STRLEN of execve(
 _STOP_MARK = "stop-requested"
 _NOT_FOUND = 127
 _SIGNALS_FROM = 128
+_UNCAUGHT = 1  # Python's exit code after an exception that nobody caught
+_TAIL_BYTES = 1 << 16
+_AFTERWARDS_LINES = 20
+_MESSAGE_LENGTH = 1000
+_TRACEBACK = "Traceback (most recent call last):"
+_EXCEPTION = re.compile(r"(?:\w+\.)*[^\W\d]\w*(?:: .*)?")
+_SYNTAX_ERROR = re.compile(r"(?:SyntaxError|IndentationError|TabError): .*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +232,8 @@ def ended(run: Run, *, code: int, ended_at: datetime, out_of_memory: bool) -> Ex
         reason, message = ExitReason.OUT_OF_MEMORY, "The kernel killed a process of the script: memory ran out."
     elif code == 0:
         reason, message = ExitReason.COMPLETED, None
+    elif code == _UNCAUGHT:
+        message = _uncaught(run.run_directory / CONSOLE) or message
     # An engine notes the end of the shortest scripts before their start.
     ended_at = max(ended_at, run.started_at)
     return Exit(code=code, reason=reason, message=message, started_at=run.started_at, ended_at=ended_at)
@@ -237,6 +248,23 @@ def lost(run: Run, *, message: str) -> Exit:
         started_at=run.started_at,
         ended_at=datetime.now(tz=UTC),
     )
+
+
+def _uncaught(console: Path) -> str | None:
+    """Return the line of the exception that a console ends with, as a run by hand would tell it."""
+    lines: list[str] = []
+    with suppress(OSError), console.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    if _TRACEBACK in lines:
+        last = len(lines) - lines[::-1].index(_TRACEBACK)
+        # Frames are indented. Further lines of the exception's own text and what was printed at exit may come after it,
+        # but not much: else the script caught and printed it, and went on.
+        at = next((at for at in range(last, len(lines)) if lines[at] and not lines[at][0].isspace()), None)
+        if at is None or len(lines) - at > _AFTERWARDS_LINES or not _EXCEPTION.fullmatch(lines[at]):
+            return None
+        return lines[at][:_MESSAGE_LENGTH]
+    return next((line[:_MESSAGE_LENGTH] for line in reversed(lines) if _SYNTAX_ERROR.fullmatch(line)), None)
 
 
 def _describe(code: int) -> str | None:

@@ -49,7 +49,10 @@ class Bell:
                 self._line.put(event)
 
     def _run(self) -> None:
-        self._queue.prepare()
+        try:
+            self._queue.prepare()
+        except Exception:
+            logger.exception("the bell is not ready; it tries again", extra={"action": "bell_not_ready"})
         while (event := self._line.get()) is not None:
             try:
                 self._queue.ring(event.data["queue"], task_id=event.subject, attempt=event.data["attempt"])

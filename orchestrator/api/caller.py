@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from orchestrator.api.answers import answer_bytes, encode, encode_list
 from orchestrator.errors import Forbidden, InvalidRequest
 from orchestrator.records.principal import Permission, Principal, Role
+from orchestrator.services.blobs import require_upload
 from orchestrator.services.once import Answer, RequestKey, write_once
 from orchestrator.services.unit_of_work import read_as, write_as
 
@@ -147,6 +148,11 @@ def _with(permission: Permission) -> Callable[[Caller], Awaitable[Caller]]:
     return checked
 
 
+async def _uploader(caller: Annotated[Caller, Depends(find_caller)]) -> Caller:
+    require_upload(caller.principal)
+    return caller
+
+
 def _owns(caller: Caller, task_id: str) -> bool:
     return caller.principal.role is Role.ATTEMPT and caller.principal.task_id == task_id
 
@@ -169,6 +175,7 @@ AnyCaller = Annotated[Caller, Depends(find_caller)]
 Reader = Annotated[Caller, Depends(_with(Permission.READ))]
 Operator = Annotated[Caller, Depends(_with(Permission.OPERATE))]
 Editor = Annotated[Caller, Depends(_with(Permission.EDIT))]
+Uploader = Annotated[Caller, Depends(_uploader)]
 Firer = Annotated[Caller, Depends(_with(Permission.FIRE))]
 Claimer = Annotated[Caller, Depends(_with(Permission.CLAIM))]
 Administrator = Annotated[Caller, Depends(_with(Permission.ADMIN))]

@@ -50,6 +50,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101  for the type checker
+        if isinstance(error.__cause__, OrchestratorError):  # raised by the gate while a body was read
+            return error_response(error.__cause__)
         if error.status_code == _NOT_FOUND:
             return error_response(NotFound(f"There is nothing at {request.url.path}.", hint="See /api/docs."))
         if error.status_code == _METHOD_NOT_ALLOWED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,12 @@ DOCUMENTATION_PATHS = frozenset({"/api/docs", "/api/openapi.json"})
 
 LARGEST_BODY_BYTES = 32 << 20
 """Of a JSON body. Blobs are streamed and have no limit, pieces of console their own."""
+
+_STREAMED = {
+    "POST": re.compile(r"/api/v1/blobs"),
+    "PUT": re.compile(r"/api/v1/(blobs/[^/]+|tasks/[^/]+/console)"),
+}
+"""Where bodies are bytes."""
 
 _SPOKEN = {str(PROTOCOL), str(PROTOCOL - 1)} - {"0"}
 
@@ -153,9 +160,8 @@ def check_target(scope: Scope) -> None:
 
 def carries_bytes(method: str, *, path: str) -> bool:
     """Tell whether a request's body is bytes that are streamed."""
-    return method in {"PUT", "POST"} and (
-        (path.startswith("/api/v1/blobs") and path != "/api/v1/blobs/missing") or path.endswith("/console")
-    )
+    streamed = _STREAMED.get(method)
+    return streamed is not None and streamed.fullmatch(path) is not None
 
 
 def check_length(headers: Headers) -> None:

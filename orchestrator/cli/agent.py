@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.cli.connection import chosen_server
 from orchestrator.cli.daemon_log import log_to_stderr
+from orchestrator.cli.home import make_home
 from orchestrator.errors import InvalidRequest
-from orchestrator.settings import find_server, home_directory
+from orchestrator.settings import home_directory
 
 
 @click.command()
@@ -21,16 +23,17 @@ from orchestrator.settings import find_server, home_directory
 )
 def agent(*, queues: tuple[str, ...], image: str | None, name: str, redis_url: str | None, stop_runs: bool) -> None:
     """Take tasks and run them until it is ended; a lane for the queue `services` is beside the slot."""
-    server = find_server()
+    server = chosen_server()
     if not redis_url:
         raise InvalidRequest("An agent needs to know where Redis is.", hint="Set REDIS_URL as it is for the server.")
+    home = make_home(home_directory())
     from agent.daemon import run_agent  # noqa: PLC0415  RQ, pydantic and Docker cost half a second
     from agent.settings import AgentSettings, slots_for  # noqa: PLC0415  likewise
 
     log_to_stderr()
     run_agent(
         AgentSettings(
-            home=home_directory(),
+            home=home,
             url=server.url,
             token=server.token,
             redis_url=redis_url,

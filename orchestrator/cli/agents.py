@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli.connection import connected
-from orchestrator.cli.output import ago, json_option, print_list
+from orchestrator.cli.output import json_option, seconds_since, span
+from orchestrator.cli.table import print_list
+from orchestrator.settings import Settings
 
 
 @click.group()
@@ -17,17 +19,24 @@ def agents() -> None:
 @json_option
 def list_agents(*, as_json: bool) -> None:
     """List agents and the queues that they serve."""
+    silent_after = Settings.from_environ().agent_seen_seconds
     with connected() as client:
         print_list(
             client.pages("/agents"),
             as_json=as_json,
-            headings=("AGENT", "HOST", "EXECUTOR", "SLOTS", "VERSION", "SEEN"),
+            headings=("AGENT", "HOST", "EXECUTOR", "SLOTS", "VERSION", "STATE"),
             row=lambda item: (
                 item["name"],
                 item["hostname"],
                 item["executor"],
                 "; ".join(f"{slot['name']}: {', '.join(slot['queues'])}" for slot in item["slots"]),
                 item["version"],
-                ago(item["seen_at"]),
+                _state(item["seen_at"], most_seconds=silent_after),
             ),
+            expendable=("VERSION", "HOST", "EXECUTOR", "SLOTS"),
         )
+
+
+def _state(seen_at: str, *, most_seconds: float) -> str:
+    silent = seconds_since(seen_at)
+    return "listening" if silent <= most_seconds else f"silent for {span(silent)}"

@@ -13,14 +13,12 @@ from orchestrator.cli.lookup import find_dataset
 from orchestrator.cli.output import (
     ago,
     json_option,
-    limit_option,
     print_fields,
     print_json,
-    print_list,
-    short,
     size,
     when,
 )
+from orchestrator.cli.table import limit_option, print_list
 from orchestrator.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -117,7 +115,7 @@ def list_datasets(
             as_json=as_json,
             headings=("ID", "DATASET", "STATE", "FILES", "SIZE", "TAGS", "CREATED"),
             row=lambda item: (
-                short(item["id"]),
+                item["id"],
                 f"{item['project']}/{item['name']}@{item['version']}",
                 item["state"],
                 item["file_count"],
@@ -125,6 +123,7 @@ def list_datasets(
                 item["tags"],
                 ago(item["created_at"]),
             ),
+            expendable=("FILES", "CREATED", "TAGS", "SIZE"),
             limit=limit,
         )
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.connection import connected
-from orchestrator.cli.lookup import find_dataset
+from orchestrator.cli.lookup import find_dataset, next_version_hint
 from orchestrator.cli.progress import progress
-from orchestrator.errors import AlreadyExists, NotFound
+from orchestrator.errors import AlreadyExists, Conflict, InvalidPath, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.cli.progress import Progress
+    from orchestrator.sdk.client import Client
     from orchestrator.sdk.dataset import Dataset
 
 
@@ -31,12 +33,10 @@ def add(*, name: str, paths: tuple[Path, ...], wildcard: str | None, folder: str
     Of a directory its content is added, with all folders below it.
     """
     with connected() as client:
-        found = find_dataset(client, name, states=["open"])
+        found = _find_draft(client, name)
     with _opened(found["id"]) as dataset:
         with progress("reading") as show:
-            count = sum(
-                dataset.add_files(path, wildcard=wildcard, dataset_path=folder, progress=show) for path in paths
-            )
+            count = sum(_add(dataset, path, wildcard=wildcard, folder=folder, show=show) for path in paths)
         with progress("sending") as show:
             dataset.upload(progress=show)
     click.echo(f"{found['id']}  {found['project']}/{found['name']}@{found['version']}  {count} new or changed")
@@ -48,7 +48,7 @@ def add(*, name: str, paths: tuple[Path, ...], wildcard: str | None, folder: str
 def remove(*, name: str, paths: tuple[str, ...]) -> None:
     """Take files out of a draft. PATH is a file's in the dataset, or a pattern such as 'old/*'."""
     with connected() as client:
-        found = find_dataset(client, name, states=["open"])
+        found = _find_draft(client, name)
     with _opened(found["id"]) as dataset:
         counts = {path: dataset.remove_files(dataset_path=path) for path in paths}
         for path, count in counts.items():
@@ -78,6 +78,40 @@ def get(*, name: str, target: Path | None) -> None:
     # Contents alone: the shared copy is read-only, and what a person asks for is theirs to change.
     shutil.copytree(shared, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
     click.echo(target)
+
+
+def _find_draft(client: Client, name: str) -> dict[str, Any]:
+    found = find_dataset(client, name, states=["open"])
+    if found["state"] != "open":
+        raise Conflict(
+            f"{found['project']}/{found['name']}@{found['version']} is {found['state']} and never changes again.",
+            hint=next_version_hint(found),
+        )
+    return found
+
+
+def _add(dataset: Dataset, path: Path, *, wildcard: str | None, folder: str | None, show: Progress) -> int:
+    """Add what is at a path, and return how much of it is new or changed.
+
+    Raises:
+        NotFound: it is a folder with no such file.
+        InvalidPath: as `Dataset.add_files`; the message names the folder, too.
+    """
+    from orchestrator.sdk.scan import scan  # noqa: PLC0415  only commands that move files need it
+
+    where = click.format_filename(path)
+    try:
+        count = dataset.add_files(path, wildcard=wildcard, dataset_path=folder, progress=show)
+        wildcards = [] if wildcard is None else [wildcard]
+        # Nothing new is no mistake, nothing there is one; only then are the folders gone through again.
+        if not count and not scan(path, wildcards=wildcards, base=None, prefix=folder or "", recursive=True):
+            what = "no files" if wildcard is None else f"no file that matches {wildcard!r}"
+            raise NotFound(f"There is {what} in {where} and the folders below it.", hint="Nothing was added.")
+    except InvalidPath as error:
+        if str(path) in error.message:
+            raise
+        raise InvalidPath(f"In {where}: {error.message}", hint=error.hint) from error
+    return count
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from orchestrator.cli.connection import check_token
+from orchestrator.cli.home import make_home
 from orchestrator.errors import InvalidRequest
 from orchestrator.sdk.client import Client
 from orchestrator.settings import CREDENTIAL_FILES, Server, home_directory, write_credentials
@@ -22,9 +24,10 @@ def login(*, url: str, token_stdin: bool) -> None:
         token = click.prompt("Token", hide_input=True).strip()
     if not token:
         raise InvalidRequest("There is no token.", hint="Make one where you have access: retrain token create NAME.")
+    check_token(token)
+    path = make_home(home_directory()) / CREDENTIAL_FILES[0]
     with Client(url, token) as client:
         principal = client.get("/tokens/self")
-    path = home_directory() / CREDENTIAL_FILES[0]
     write_credentials(path, Server(url=url, token=token))
     where = f" in project {principal['project']}" if principal["project"] else ""
     click.echo(f"Logged in at {url} as {principal['name']} ({principal['role']}{where}); kept in {path}.")

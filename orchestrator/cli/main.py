@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 FAILED, WRONG_USE, NO_CONNECTION, INTERRUPTED = 1, 2, 3, 130
 """Exit codes; 130 is what shells give to a program that Ctrl-C ended."""
+
+LONG_LINE = 200
+"""Characters of an error from which on its hint stands on a line of its own."""
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("orchestrator.cli.demo:demo", "The whole loop on sensor data, in about a minute, from nothing."),
@@ -68,12 +72,24 @@ def _ending(context: click.Context) -> Iterator[None]:
         _end(context, error)
     except KeyboardInterrupt:
         context.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # nobody reads on, such as after `| head`: click ends quietly
+            raise
+        _end(context, InvalidRequest(_explained(error), hint="RETRAIN_TRACEBACK=1 shows where."))
+
+
+def _explained(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {reason}." if isinstance(error.filename, (str, bytes)) else f"{reason}."
 
 
 def _end(context: click.Context, error: OrchestratorError) -> NoReturn:
     if os.environ.get("RETRAIN_TRACEBACK"):
         raise error
-    click.echo(f"error: {error}", err=True)
+    text = f"error: {error}"
+    if error.hint and len(text) > LONG_LINE:
+        text = f"{text.removesuffix(error.hint).rstrip()}\n{error.hint}"
+    click.echo(text, err=True)
     if isinstance(error, ServerUnreachable):
         context.exit(NO_CONNECTION)
     context.exit(WRONG_USE if isinstance(error, InvalidRequest) else FAILED)

@@ -1,8 +1,7 @@
-"""How commands print: JSON for programs, columns for people."""
+"""How commands print values: JSON for programs, words for people."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from datetime import UTC, datetime
@@ -11,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
     Item = dict[str, Any]
 
-DEFAULT_LIMIT = 50
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-SHORT_ID = 16
-"""Digits of an id that a table shows: its millisecond and 12 random bits. Commands take any prefix that is unique."""
 
 STYLES = {
     "queued": "yellow",
@@ -28,6 +24,7 @@ STYLES = {
     "final": "green",
     "launched": "green",
     "active": "green",
+    "listening": "green",
     "failed": "red",
     "stopped": "magenta",
     "skipped": "magenta",
@@ -36,11 +33,6 @@ STYLES = {
 }
 """Colours of words that tell a state, on a terminal."""
 
-limit_option = click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    help=f"Most to show; {DEFAULT_LIMIT} where it is not given, all with --json.",
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the REST records as they are.")
 
 
@@ -49,56 +41,13 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_list(
-    items: Iterable[Item],
-    *,
-    as_json: bool,
-    headings: Sequence[str],
-    row: Callable[[Item], Sequence[object]],
-    limit: int | None = None,
-) -> None:
-    """Print a list of records.
-
-    Args:
-        items: the records; no more of them are asked for than are shown.
-        as_json: print them as they are.
-        headings: of the table's columns.
-        row: makes the cells of a record.
-        limit: most records to show; where there is none, `DEFAULT_LIMIT` in a table, all as JSON.
-    """
-    if as_json:
-        print_json(list(itertools.islice(items, limit)))
-        return
-    most = limit or DEFAULT_LIMIT
-    shown = list(itertools.islice(items, most + 1))
-    print_table(headings, rows=[row(item) for item in shown[:most]])
-    if len(shown) > most:
-        click.echo(f"… and more: --limit N shows N, not {most}.", err=True)
-
-
-def print_table(headings: Sequence[str], *, rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns: coloured on a terminal, and nothing cut off anywhere."""
-    lines = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    widths[-1] = 0
-    click.echo(click.style("  ".join(_padded(headings, widths)), bold=True))
-    for line in lines:
-        cells = zip(line, _padded(line, widths), strict=True)
-        click.echo("  ".join(_coloured(cell, by=text) for text, cell in cells))
-
-
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print names and values of one record, a line each; those without a value are left out."""
-    shown = [(name, _cell(value)) for name, value in fields]
+    shown = [(name, cell(value)) for name, value in fields]
     shown = [(name, text) for name, text in shown if text]
     width = max((len(name) for name, _ in shown), default=0)
     for name, text in shown:
-        click.echo(f"{name.ljust(width)}  {_coloured(text, by=text)}")
-
-
-def short(identifier: str | None) -> str:
-    """Return the first digits of an id."""
-    return (identifier or "")[:SHORT_ID]
+        click.echo(f"{name.ljust(width)}  {coloured(text, by=text)}")
 
 
 def when(moment: str | None) -> str:
@@ -112,11 +61,15 @@ def ago(moment: str | None) -> str:
     """Return how long ago a moment of the API was, roughly."""
     if not moment:
         return ""
-    seconds = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+    return f"{span(max(0.0, seconds_since(moment)))} ago"
+
+
+def expiry(moment: str | None) -> str:
+    """Return how long until a moment of the API, roughly; "never" where there is none."""
+    if not moment:
+        return "never"
+    seconds = seconds_since(moment)
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
 
 
 def size(count: int) -> str:
@@ -129,18 +82,29 @@ def size(count: int) -> str:
     return f"{amount:.1f} TiB"
 
 
-def _padded(texts: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
-
-
-def _coloured(text: str, *, by: str) -> str:
+def coloured(text: str, *, by: str) -> str:
+    """Return a text in the colour of a word that tells a state."""
     return click.style(text, fg=STYLES[by]) if by in STYLES else text
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return what is printed of a value: one line, without control characters."""
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return ", ".join(_cell(item) for item in value)
+        return ", ".join(cell(item) for item in value)
     # What others typed must not move this terminal's cursor or break a line of the table.
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], str(value))
+
+
+def seconds_since(moment: str) -> float:
+    """Return how many seconds ago a moment of the API was, by this machine's clock; negative where it is to come."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in the unit that fits it."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli.connection import connected
-from orchestrator.cli.output import json_option, print_json, print_list
+from orchestrator.cli.output import json_option, print_json
+from orchestrator.cli.table import print_list
 
 
 @click.group()
@@ -29,6 +30,7 @@ def list_queues(*, as_json: bool) -> None:
                 item["agents"] or "none",
                 item["description"],
             ),
+            expendable=("DESCRIPTION",),
         )
 
 

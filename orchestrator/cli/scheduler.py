@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.cli.connection import chosen_server
 from orchestrator.cli.daemon_log import log_to_stderr
-from orchestrator.settings import find_server
 
 
 @click.command()
@@ -18,7 +18,7 @@ from orchestrator.settings import find_server
 )
 def scheduler(*, polling_minutes: float) -> None:
     """Match events with triggers and fire, until it is ended. Several at once are safe."""
-    server = find_server()
+    server = chosen_server()
     from triggers.scheduler import run_scheduler  # noqa: PLC0415  pydantic and APScheduler cost 0.3 s
 
     log_to_stderr()

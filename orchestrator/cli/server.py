@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import click
 
 from orchestrator.cli.daemon_log import log_to_stderr
+from orchestrator.cli.home import make_home
 from orchestrator.settings import Settings
 
 
@@ -25,7 +27,16 @@ def server(
     settings = Settings.from_environ(
         host=host, port=port, database_url=database_url, redis_url=redis_url, home=home and home.absolute()
     )
+    make_home(settings.home)
     from orchestrator.api.serve import serve  # noqa: PLC0415  FastAPI and SQLAlchemy cost a second
 
     log_to_stderr()
-    serve(settings, ready=lambda url: click.echo(f"ready: {url}"))
+    serve(settings, ready=lambda url: click.echo(f"ready: {for_others(url)}"))
+
+
+def for_others(url: str) -> str:
+    """Return the URL of a server as other machines write it: one that listens on all addresses has the host's name."""
+    for anywhere in ("//0.0.0.0:", "//[::]:"):
+        if anywhere in url:
+            return f"{url.replace(anywhere, f'//{socket.gethostname()}:')} (on all addresses of this machine)"
+    return url

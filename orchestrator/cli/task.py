@@ -12,14 +12,12 @@ from orchestrator.cli.options import set_option
 from orchestrator.cli.output import (
     ago,
     json_option,
-    limit_option,
     print_fields,
     print_json,
-    print_list,
-    short,
     size,
     when,
 )
+from orchestrator.cli.table import limit_option, print_list
 from orchestrator.cli.task_logs import logs
 from orchestrator.cli.task_metrics import metrics
 
@@ -29,6 +27,10 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
 
 STATUSES = ("created", "queued", "in_progress", "completed", "failed", "stopped", "published")
+
+VALUE_SHOWN = 200
+"""Characters of a parameter that `show` prints; --json prints all."""
+TREE_DIGITS = 12
 
 
 @click.group()
@@ -64,6 +66,7 @@ def list_tasks(
             as_json=as_json,
             headings=("ID", "TASK", "TYPE", "STATUS", "QUEUE", "ATTEMPT", "TAGS", "CREATED"),
             row=_row,
+            expendable=("TYPE", "ATTEMPT", "TAGS", "QUEUE", "CREATED"),
             limit=limit,
         )
 
@@ -83,7 +86,7 @@ def show(*, name: str, as_json: bool) -> None:
     if found["status"] == "queued" and detail["listening_agents"] == 0:
         queue = found["queue"]
         click.secho(f"no agent listens to queue {queue}; start one: retrain agent --queue {queue}", fg="yellow")
-    _section("parameters", [(item["name"], item["value"]) for item in detail["parameters"]])
+    _section("parameters", [(item["name"], _parameter(item)) for item in detail["parameters"]])
     _section("attempts", [(str(item["number"]), _attempt(item)) for item in detail["attempts"]])
     _section(
         "artifacts",
@@ -174,7 +177,7 @@ def _tell(found: Item, *, as_json: bool) -> None:
 
 def _row(item: Item) -> Sequence[object]:
     return (
-        short(item["id"]),
+        item["id"],
         f"{item['project']}/{item['name']}",
         item["type"],
         item["status"],
@@ -201,6 +204,7 @@ def _fields(found: Item) -> Sequence[tuple[str, object]]:
         ("script", _script(found["script"])),
         ("repository", source.get("repository")),
         ("commit", source.get("commit")),
+        ("source", f"captured, tree {source['tree'][:TREE_DIGITS]}…" if source and not source["commit"] else None),
         ("edits", "uncommitted, captured" if source.get("patch") and source.get("commit") else None),
         ("left out", source.get("left_out")),
         ("packages", _packages(packages)),
@@ -223,8 +227,27 @@ def _attempt(item: Item) -> str:
     end = item["exit_reason"] or "running"
     code = "" if item["exit_code"] is None else f"exit code {item['exit_code']}"
     built = {None: "", True: "environment reused", False: "environment built"}[item["environment_reused"]]
-    parts = (end, code, item["executor"] or "by hand", built, when(item["started_at"]), item["message"] or "")
+    parts = (
+        end,
+        code,
+        item["executor"] or _runner(item["agent_id"]),
+        built,
+        when(item["started_at"]),
+        item["message"] or "",
+    )
     return "  ".join(part for part in parts if part)
+
+
+def _runner(agent_id: str | None) -> str:
+    return "by hand" if agent_id is None else f"agent {agent_id}"
+
+
+def _parameter(item: Item) -> str:
+    """Return a value as one can tell it from another: the empty text and None are shown, long texts shortened."""
+    value = str(item["value"])
+    if not value:
+        return "None" if item["type"] == "none" else '""'
+    return value if len(value) <= VALUE_SHOWN else f"{value[:VALUE_SHOWN]}… ({len(value):,} characters)"
 
 
 def _section(title: str, fields: Sequence[tuple[str, object]]) -> None:

@@ -31,20 +31,28 @@ def logs(*, name: str, follow: bool, attempt: int | None) -> None:
         attempt, offset = _print_text(client, task_id, attempt=attempt, offset=0)
         if not follow:
             return
-        while (task := client.get(f"/tasks/{task_id}")["task"])["status"] not in ENDED:
-            attempt, offset = _print_text(client, task_id, attempt=attempt, offset=offset)
-            if attempt is not None and task["attempt"] > attempt:
-                newer = _text(client, task_id, attempt=task["attempt"], offset=0)
-                if newer is not None:
-                    click.echo(f"--- attempt {task['attempt']} ---", err=True)
-                    attempt, offset = task["attempt"], 0
-                    continue
+        while True:
+            task = client.get(f"/tasks/{task_id}")["task"]
+            attempt, offset = _print_on(client, task_id, attempt=attempt, offset=offset, newest=task["attempt"])
+            if task["status"] in ENDED:
+                break
             time.sleep(POLL_SECONDS)
-        _print_text(client, task_id, attempt=attempt, offset=offset)
         message = f": {task['status_message']}" if task["status_message"] else ""
         click.echo(f"task {task['status']}{message}", err=True)
     if task["status"] == "failed":
         raise click.exceptions.Exit(1)
+
+
+def _print_on(client: Client, task_id: str, *, attempt: int | None, offset: int, newest: int) -> tuple[int | None, int]:
+    """Print what there is from an offset on, then every newer attempt, also one that is over already."""
+    attempt, offset = _print_text(client, task_id, attempt=attempt, offset=offset)
+    if attempt is None:
+        return None, 0
+    for number in range(attempt + 1, newest + 1):
+        if _text(client, task_id, attempt=number, offset=0) is not None:
+            click.echo(f"--- attempt {number} ---", err=True)
+            attempt, offset = _print_text(client, task_id, attempt=number, offset=0)
+    return attempt, offset
 
 
 def _print_text(client: Client, task_id: str, *, attempt: int | None, offset: int) -> tuple[int | None, int]:

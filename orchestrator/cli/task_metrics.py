@@ -9,7 +9,8 @@ import click
 
 from orchestrator.cli.connection import connected
 from orchestrator.cli.lookup import find_task
-from orchestrator.cli.output import json_option, print_json, print_table
+from orchestrator.cli.output import json_option, print_json
+from orchestrator.cli.table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.connection import connected
-from orchestrator.cli.output import json_option, print_json, print_list, short, when
+from orchestrator.cli.lookup import ambiguous
+from orchestrator.cli.output import ago, expiry, json_option, print_json
+from orchestrator.cli.table import print_list
 from orchestrator.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
@@ -57,15 +59,16 @@ def list_tokens(*, as_json: bool) -> None:
             as_json=as_json,
             headings=("ID", "NAME", "ROLE", "PROJECT", "QUEUES", "MADE", "EXPIRES", "REVOKED"),
             row=lambda item: (
-                short(item["id"]),
+                item["id"],
                 item["name"],
                 item["role"],
                 item["project"] or "all",
                 item["queues"],
-                when(item["created_at"]),
-                when(item["expires_at"]),
-                when(item["revoked_at"]),
+                ago(item["created_at"]),
+                expiry(item["expires_at"]),
+                ago(item["revoked_at"]),
             ),
+            expendable=("MADE", "QUEUES", "EXPIRES", "PROJECT"),
         )
 
 
@@ -84,9 +87,15 @@ def revoke(*, name: str, as_json: bool) -> None:
 
 def _find(client: Client, name: str) -> str:
     living = [item for item in client.pages("/tokens") if item["revoked_at"] is None]
-    found = [item["id"] for item in living if item["name"] == name or item["id"].startswith(name)]
+    found = [item for item in living if name in {item["name"], item["id"]}]
+    if not found:
+        found = [item for item in living if item["id"].startswith(name)]
     if not found:
         raise NotFound(f"There is no token {name!r} that is not revoked.", hint="See: retrain token list.")
-    if len(found) > 1:
-        raise InvalidRequest(f"{name!r} may be any of {len(found)} tokens: {', '.join(found)}.", hint="Write an id.")
-    return str(found[0])
+    if len(found) == 1:
+        return str(found[0]["id"])
+    named = [f"{item['id']}  {item['name']}" for item in found]
+    if name not in {item["name"] for item in found}:
+        raise ambiguous(name, noun="tokens", named=named)
+    listed = "".join(f"\n  {line}" for line in named)
+    raise InvalidRequest(f"{len(found)} tokens are called {name!r}; write the id of one:{listed}")

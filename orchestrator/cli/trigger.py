@@ -12,14 +12,11 @@ from orchestrator.cli.options import set_option
 from orchestrator.cli.output import (
     ago,
     json_option,
-    limit_option,
     print_fields,
     print_json,
-    print_list,
-    print_table,
-    short,
     when,
 )
+from orchestrator.cli.table import limit_option, print_list, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,15 +102,16 @@ def list_triggers(*, limit: int | None, as_json: bool) -> None:
             as_json=as_json,
             headings=("ID", "TRIGGER", "STATE", "REVISION", "DATASETS", "WHEN", "TASK", "QUEUE"),
             row=lambda item: (
-                short(item["id"]),
+                item["id"],
                 item["name"],
                 item["state"],
                 item["revision"],
                 _datasets(item["condition"]),
                 _occasion(item["condition"]),
-                short(item["action"]["task"]),
+                item["action"]["task"],
                 item["action"]["queue"],
             ),
+            expendable=("REVISION", "QUEUE", "TASK", "DATASETS"),
             limit=limit,
         )
 
@@ -124,7 +122,7 @@ def list_triggers(*, limit: int | None, as_json: bool) -> None:
 def show(*, name: str, as_json: bool) -> None:
     """Show a trigger and its newest firings."""
     with connected() as client:
-        detail = client.get(trigger_path(name))
+        detail = client.get(trigger_path(client, name))
     found = detail.pop("trigger")
     if as_json:
         print_json(found | detail)
@@ -163,7 +161,7 @@ def show(*, name: str, as_json: bool) -> None:
 def firings(*, name: str, limit: int | None, as_json: bool) -> None:
     """List what a trigger did, newest first, and why not where it did nothing."""
     with connected() as client:
-        trigger_id = client.get(trigger_path(name))["trigger"]["id"]
+        trigger_id = client.get(trigger_path(client, name))["trigger"]["id"]
         print_list(
             client.pages("/firings", trigger=trigger_id),
             as_json=as_json,
@@ -182,7 +180,7 @@ def firings(*, name: str, limit: int | None, as_json: bool) -> None:
 def test(*, name: str, event: int | None, as_json: bool) -> None:
     """Say what a trigger would do; nothing is made. Exit code 1 when it would do nothing."""
     with connected() as client:
-        answer = client.post(f"{trigger_path(name)}/test", {"event": event}, repeatable=True)
+        answer = client.post(f"{trigger_path(client, name)}/test", {"event": event}, repeatable=True)
     if as_json:
         print_json(answer)
     else:
@@ -215,13 +213,13 @@ def resume(*, name: str, as_json: bool) -> None:
 def remove(*, name: str) -> None:
     """Remove a trigger; its firings stay."""
     with connected() as client:
-        client.delete(trigger_path(name))
+        client.delete(trigger_path(client, name))
     click.echo(f"{name}  removed")
 
 
 def _act(name: str, *, verb: str, as_json: bool) -> None:
     with connected() as client:
-        _tell(client.post(f"{trigger_path(name)}/{verb}"), as_json=as_json)
+        _tell(client.post(f"{trigger_path(client, name)}/{verb}"), as_json=as_json)
 
 
 def _tell(found: Item, *, as_json: bool) -> None:

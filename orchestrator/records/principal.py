@@ -31,6 +31,16 @@ class Permission(StrEnum):
     ADMIN = "admin"  # tokens, queues
 
 
+_PHRASES: dict[Permission, tuple[str, Role]] = {
+    Permission.READ: ("read tasks and datasets", Role.VIEWER),
+    Permission.OPERATE: ("enqueue and stop tasks", Role.OPERATOR),
+    Permission.EDIT: ("make or change tasks, datasets and triggers", Role.EDITOR),
+    Permission.FIRE: ("fire triggers", Role.SCHEDULER),
+    Permission.CLAIM: ("take tasks from queues", Role.AGENT),
+    Permission.ADMIN: ("administer tokens and queues", Role.ADMIN),
+}
+"""What a person calls it, and the least role that has it."""
+
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
     Role.OPERATOR: frozenset({Permission.READ, Permission.OPERATE}),
@@ -75,8 +85,9 @@ class Principal(Record):
     def require(self, permission: Permission, project: str | None = None) -> None:
         """Raise `Forbidden` unless it may."""
         if not self.may(permission, project):
+            phrase, role = _PHRASES[permission]
             where = f" in project {project!r}" if project else ""
             raise Forbidden(
-                f"{self.name!r} ({self.role}) may not {permission}{where}.",
-                hint="Ask an administrator for a token with a wider role: retrain token create --role ROLE.",
+                f"{self.name!r} ({self.role}) may not {phrase}{where}.",
+                hint=f"Ask an administrator for another token: retrain token create NAME --role {role}",
             )

@@ -68,12 +68,16 @@ class Task(Record):
     ended_at: Moment | None = None
 
 
+ParameterType = Literal["string", "int", "float", "bool", "json", "none"]
+"""The same as `orchestrator.records.values.TYPES`."""
+
+
 class Parameter(Record):
     """One typed value. The text is read by `records.values.decode`."""
 
     name: str = Field(pattern=r"^[^/\x00-\x1f]+/[^\x00-\x1f]+$", max_length=512)
     """`Section/name`, such as `Args/lr`."""
-    type: Literal["string", "int", "float", "bool", "json", "none"]
+    type: ParameterType
     value: str
 
 

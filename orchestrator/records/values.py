@@ -8,6 +8,8 @@ from typing import Any
 TYPES = ("string", "int", "float", "bool", "json", "none")
 """What a parameter's value can be. `json` is a list or an object."""
 
+_EXAMPLES = {"int": "whole number, such as 40", "float": "number, such as 0.5", "json": "JSON, such as [1, 2]"}
+_QUOTED_CHARACTERS = 80
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -43,7 +45,7 @@ def decode(kind: str, text: str) -> Any:  # noqa: ANN401  the value's own type
     """Return the Python value of a type's text.
 
     Raises:
-        ValueError: the text is not of that type; the message says which was expected.
+        ValueError: the text is not of that type; the message says what is wanted and what was given.
     """
     if kind == "string":
         return text
@@ -52,7 +54,7 @@ def decode(kind: str, text: str) -> Any:  # noqa: ANN401  the value's own type
     if kind == "bool":
         word = _WORDS.get(text.strip().lower())
         if word is None:
-            raise ValueError(f"{text!r} is neither true nor false")
+            raise ValueError(f"{_quoted(text)} is neither true nor false")
         return word
     try:
         if kind == "int":
@@ -62,7 +64,7 @@ def decode(kind: str, text: str) -> Any:  # noqa: ANN401  the value's own type
         if kind == "json":
             return json.loads(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not of type {kind}") from None
+        raise ValueError(f"{_quoted(text)} is no {_EXAMPLES[kind]}") from None
     raise ValueError(f"{kind!r} is no type; types are {', '.join(TYPES)}")
 
 
@@ -91,3 +93,7 @@ def coerce(kind: str, text: str) -> tuple[str, str]:
             return encode(number)
     value = decode(kind, text)
     return encode(value) if kind != "json" else ("json", json.dumps(value, ensure_ascii=False))
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.sdk.client import Client
 
 PREVIEW_LENGTH = 4000
+_PATH = re.compile(r"(?=.*/)[\w./~@+=,-]*(?:/|[^/.]\.[A-Za-z][A-Za-z0-9]{0,7})")
+"""Slashes, and a slash or a file's suffix at the end. Addresses, sentences, fractions and `yes/no` are texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,8 @@ def prepare(name: str, value: Any, *, directory: Path) -> Prepared:  # noqa: ANN
 
     Raises:
         TypeError: it is something else.
-        FileNotFoundError: a `Path` that is not there.
-        IsADirectoryError: a path of a directory.
+        FileNotFoundError: a `Path` that is not there, or a string that can only be meant as one.
+        IsADirectoryError: a path of a directory, or a string that names one.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / os.urandom(8).hex()
@@ -117,14 +120,37 @@ class Artifact:
 
 
 def _named_file(value: object) -> Path | None:
+    """Return the file that an object names, if it names one.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: it can only be meant as a path, but there is no file.
+    """
     if isinstance(value, Path):
+        _refuse_directory(value)
         return value
     if isinstance(value, str) and value and len(value) < os.pathconf("/", "PC_PATH_MAX") and "\n" not in value:
         try:
-            return Path(value) if Path(value).is_file() else None
+            if Path(value).is_file():
+                return Path(value)
+            there = Path(value).exists()
         except (OSError, ValueError):
             return None
+        if there:
+            _refuse_directory(Path(value))
+        elif _PATH.fullmatch(value):
+            raise FileNotFoundError(
+                f"there is no file {value!r}, looked for from {Path.cwd()}; if it is a text and no path, upload it in a"
+                ' dict: {"text": …}'
+            )
     return None
+
+
+def _refuse_directory(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{str(path)!r} is a directory, and an artifact is one file: pack it (shutil.make_archive) and upload the"
+            ' path, or make a Dataset of it; if it is a text and no path, upload it in a dict: {"text": …}'
+        )
 
 
 def _writer_of(value: object) -> Callable[[Any, Path], tuple[str, str, str]] | None:

@@ -58,7 +58,7 @@ class Backlog:
 
     def put(self, message: Message) -> None:
         """Append a message; count it as dropped where there is no room left, or no disk."""
-        line = json.dumps(asdict(message), separators=(",", ":")).encode() + b"\n"
+        line = _line(message)
         with self._lock:
             on_disk = self._read_at < self._written_at
             if not on_disk and (self._used_bytes + len(line) <= self._memory_bytes or not self._memory):
@@ -80,6 +80,15 @@ class Backlog:
         """Take the oldest message away: it is done with."""
         with self._lock:
             self._used_bytes -= len(self._memory.popleft())
+
+    def set_aside(self, message: Message) -> None:
+        """Keep a message that will not be sent in a file of its own; count it as dropped where there is no disk."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._path.with_name(f"{self._path.name}-set-aside").open("ab") as file:
+                file.write(_line(message))
+        except OSError:
+            self.dropped += 1
 
     def clear(self) -> None:
         """Take everything away."""
@@ -126,3 +135,7 @@ class Backlog:
                 self._read_at += len(line)
         if self._read_at == self._written_at:
             self._read_at = self._written_at = 0
+
+
+def _line(message: Message) -> bytes:
+    return json.dumps(asdict(message), separators=(",", ":")).encode() + b"\n"

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from orchestrator.errors import (
     Forbidden,
     InvalidPath,
-    NotFound,
+    InvalidRequest,
     OrchestratorError,
     ServerFailed,
     ServerUnreachable,
@@ -39,8 +39,12 @@ UNVERSIONED = ("/healthz", "/local/")
 TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
 _PAGE_ITEMS = 500
-_WITHOUT_BODY: dict[int, type[OrchestratorError]] = {401: Unauthenticated, 403: Forbidden, 404: NotFound}
+_WITHOUT_BODY: dict[int, type[OrchestratorError]] = {401: Unauthenticated, 403: Forbidden}
 """Errors of answers that are not in our form: those of a proxy in between."""
+_NOT_OURS = frozenset({404, 405, 501})
+"""What a server of another kind answers to our paths and methods; ours says so in our form."""
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL makes of plain HTTP where it expected TLS; it differs by release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,13 +193,13 @@ class Client:
             except BROKEN as error:
                 raise self._unreachable(error) from error
         if not content:
+            if request.method == "GET" and response.status != http.HTTPStatus.NO_CONTENT:
+                raise self._foreign()
             return None
         try:
             return json.loads(content)
         except ValueError:
-            raise ServerFailed(
-                f"What answers at {self.url} is no retrain server.", hint="Check the URL: retrain login URL"
-            ) from None
+            raise self._foreign() from None
 
     @contextlib.contextmanager
     def _answer(self, request: _Request) -> Iterator[http.client.HTTPResponse]:
@@ -241,23 +245,56 @@ class Client:
             raise
 
     def _refuse_failure(self, response: http.client.HTTPResponse) -> None:
-        if response.status < http.HTTPStatus.BAD_REQUEST:
+        if response.status < http.HTTPStatus.MULTIPLE_CHOICES:
             return
+        if response.status < http.HTTPStatus.BAD_REQUEST:
+            target = response.headers.get("Location", "another place")
+            raise ServerFailed(
+                f"{self.url} answered {response.status} and points to {target}.",
+                hint="Use the URL at which the server itself answers.",
+            )
         try:
             error = json.loads(response.read())["error"]
             failure = from_wire(error["code"], error["message"], hint=error.get("hint"))
-        except (ValueError, KeyError, TypeError, *BROKEN):
+            if type(failure) is OrchestratorError and response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                failure = ServerFailed(failure.message, hint=failure.hint)
+        except (ValueError, KeyError, TypeError, AttributeError, *BROKEN):
             kind = _WITHOUT_BODY.get(response.status, ServerFailed)
             failure = kind(f"{self.url} answered {response.status} {response.reason}.")
+            if response.status in _NOT_OURS:
+                failure = self._foreign()
         raise failure
+
+    def _foreign(self) -> ServerFailed:
+        return ServerFailed(
+            f"What answers at {self.url} is no retrain server.", hint="Check the URL: retrain login URL"
+        )
 
     def _unreachable(self, error: BaseException) -> ServerUnreachable:
         if isinstance(error, TimeoutError):
             return ServerUnreachable(f"The server at {self.url} does not answer in time.")
+        if getattr(error, "reason", None) in _NO_TLS:
+            plain = self.url.replace("https://", "http://", 1)
+            return ServerUnreachable(f"What answers at {self.url} speaks no TLS.", hint=f"Use http://: {plain}")
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return ServerUnreachable(
             f"No server answers at {self.url} ({reason}).", hint="Start one on this machine: retrain up"
         )
+
+
+def segment(text: str, *, what: str) -> str:
+    """Return a text as one part of a path, whatever stands in it.
+
+    Args:
+        text: such as an id that a person typed.
+        what: the name of it, for the error.
+
+    Raises:
+        InvalidRequest: it is empty.
+    """
+    if not text:
+        raise InvalidRequest(f"{what} is empty.", hint="Give the id of what is meant, or leave it out.")
+    return quote(text, safe="").replace(".", "%2E")
 
 
 def _json_request(method: str, path: str, body: object, *, timeout_seconds: float | None = None) -> _Request:

@@ -2,8 +2,8 @@
 
 What can be connected: a module, a dict, a dataclass, a pydantic model, a namespace, or any object or class with public
 attributes. Dicts, dataclasses and models inside it are gone through; their names are joined by `/`. Values are strings,
-numbers, booleans, None, paths, enumeration members, and lists, tuples, sets and dicts of those; whatever else an object
-holds is neither read nor written.
+numbers, booleans, None, paths, enumeration members, dates, times, decimals, UUIDs, and lists, tuples, sets and dicts of
+those; whatever else an object holds is neither read nor written, and `left_out` names it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,28 @@ import dataclasses
 import enum
 import json
 import re
+import sys
 import types
 import typing
+from datetime import date, time
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.records.values import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 Typed = tuple[str, str]
 """A parameter's type and text, as `orchestrator.records.values.encode` makes them."""
 
 _NAME = re.compile(r"[^\x00-\x1f]{1,400}")
-_SIMPLE = (str, bool, int, float, type(None), PurePath)
+_SIMPLE = (str, bool, int, float, type(None))
+_SEQUENCES = (list, tuple, set, frozenset)
+_AS_TEXT = (PurePath, date, time)
+"""Recorded as the text that `str` makes of them; datetimes are dates."""
+_FOREIGN_AS_TEXT = (("decimal", "Decimal"), ("uuid", "UUID"))
+"""The same, of modules that are there only if the script imported them."""
 
 
 def section_of(connected: object) -> str:
@@ -56,6 +63,20 @@ def read_parameters(connected: object) -> dict[str, Typed]:
     return found
 
 
+def left_out(connected: object) -> dict[str, str]:
+    """Return the names of the values that `read_parameters` cannot read, and their types.
+
+    Functions, classes and modules are no values; neither is what a module or a class holds beside plain ones.
+    """
+    if isinstance(connected, (types.ModuleType, type)):
+        return {}
+    return {
+        name: type(value).__name__
+        for name, value in _leaves(connected, prefix="", wanted=lambda value: not _is_plain(value))
+        if not callable(value) and not isinstance(value, types.ModuleType)
+    }
+
+
 def write_parameters(connected: object, stored: Mapping[str, Typed]) -> None:
     """Give the object the stored values of the parameters that it has, in the types that it holds them in.
 
@@ -79,13 +100,15 @@ def fit(value: Any, like: Any, *, declared: Any = None) -> Any:  # noqa: ANN401 
         declared: the annotation of the field, where there is one; it decides where `like` is None.
     """
     kinds = _classes(declared) or ([] if like is None else [type(like)])
+    if isinstance(value, list) and isinstance(like, _SEQUENCES):
+        value = _fit_each(value, like)
     if value is None or type(value) in kinds:
         return value
     for kind in kinds:
         if issubclass(kind, enum.Enum) and isinstance(value, str):
             return kind[value] if value in kind.__members__ else kind(value)
-        if issubclass(kind, PurePath) and isinstance(value, str):
-            return kind(value)
+        if _is_text_type(kind) and isinstance(value, str):
+            return _from_text(type(like) if isinstance(like, kind) else kind, value)
         if kind is float and type(value) is int:
             return float(value)
         if kind in {tuple, set, frozenset} and isinstance(value, list):
@@ -93,12 +116,21 @@ def fit(value: Any, like: Any, *, declared: Any = None) -> Any:  # noqa: ANN401 
     return value
 
 
-def _leaves(node: object, *, prefix: str) -> Iterator[tuple[str, Any]]:
+def _fit_each(values: list[Any], like: Collection[Any]) -> list[Any]:
+    """Return texts in the type of the elements that they replace, where these have one type."""
+    if len({type(each) for each in like}) != 1:
+        return values
+    element = next(iter(like))
+    return [fit(each, element) if isinstance(each, str) else each for each in values]
+
+
+def _leaves(node: object, *, prefix: str, wanted: Callable[[object], bool] | None = None) -> Iterator[tuple[str, Any]]:
+    wanted = _is_plain if wanted is None else wanted
     for key, value in _members(node).items():
         name = f"{prefix}{key}"
         if _is_nested(value):
-            yield from _leaves(value, prefix=f"{name}/")
-        elif _is_plain(value):
+            yield from _leaves(value, prefix=f"{name}/", wanted=wanted)
+        elif wanted(value):
             yield name, value
 
 
@@ -151,7 +183,7 @@ def _members(node: Any) -> dict[Any, Any]:  # noqa: ANN401  a user's object
 def _is_connectable(node: object) -> bool:
     if isinstance(node, (dict, types.ModuleType, type)) or _is_nested(node) or _is_model(node):
         return True
-    return hasattr(node, "__dict__") and not callable(node) and not isinstance(node, _SIMPLE)
+    return hasattr(node, "__dict__") and not callable(node) and not _is_simple(node)
 
 
 def _is_nested(value: object) -> bool:
@@ -165,9 +197,9 @@ def _is_model(value: object) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    if isinstance(value, (enum.Enum, *_SIMPLE)) or _is_array_scalar(value):
+    if isinstance(value, enum.Enum) or _is_simple(value) or _is_array_scalar(value):
         return True
-    if isinstance(value, (list, tuple, set, frozenset, dict)):
+    if isinstance(value, (*_SEQUENCES, dict)):
         try:
             json.dumps(_plain(value))
         except (TypeError, ValueError):
@@ -180,7 +212,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911  a user's value; a kind 
     """Return a value as strings, numbers, lists and dicts."""
     if isinstance(value, enum.Enum):
         return value.name
-    if isinstance(value, PurePath):
+    if _is_text_type(type(value)):
         return str(value)
     if _is_array_scalar(value):
         return value.item()
@@ -191,6 +223,28 @@ def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911  a user's value; a kind 
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return value
+
+
+def _is_simple(value: object) -> bool:
+    return isinstance(value, _SIMPLE) or _is_text_type(type(value))
+
+
+def _is_text_type(kind: type) -> bool:
+    foreign = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_AS_TEXT)
+    return issubclass(kind, (*_AS_TEXT, *filter(None, foreign)))
+
+
+def _from_text(kind: type, text: str) -> Any:  # noqa: ANN401  the type's own
+    """Read what `str` made of a path, date, time, decimal or UUID.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    read: Callable[[str], Any] = getattr(kind, "fromisoformat", kind)
+    try:
+        return read(text)
+    except (ValueError, ArithmeticError):  # the latter is how Decimal says it
+        raise ValueError(f"{text!r} is no {kind.__name__}") from None
 
 
 def _is_array_scalar(value: object) -> bool:

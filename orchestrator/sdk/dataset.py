@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.sdk.attempt import attempt_directory
-from orchestrator.sdk.client import Client
+from orchestrator.sdk.client import Client, segment
 from orchestrator.sdk.local_copy import local_copy
-from orchestrator.sdk.logger import check_name, scatter_report
+from orchestrator.sdk.logger import check_name, drawn, scatter_report
 from orchestrator.sdk.scan import scan
 from orchestrator.sdk.session import cache_directory, session
 from orchestrator.sdk.upload import Draft
@@ -96,10 +96,10 @@ class Dataset:
 
         Raises:
             NotFound: there is none.
-            InvalidRequest: neither an id nor project and name are given.
+            InvalidRequest: neither an id nor project and name are given, or the id is empty.
         """
         if dataset_id is not None:
-            found = cls(session.client().get(f"/datasets/{dataset_id}"))
+            found = cls(session.client().get(f"/datasets/{segment(dataset_id, what='dataset_id')}"))
         elif dataset_project is None or dataset_name is None:
             raise InvalidRequest(
                 "Which dataset is meant is not said.", hint="Give dataset_id, or dataset_project and dataset_name."
@@ -271,6 +271,9 @@ class Dataset:
     def get_local_copy(self, *, progress: Progress | None = None) -> Path:
         """Return a read-only folder with the files, downloaded where this machine does not have them yet.
 
+        A copy that is there serves by hand while the server is away; on an agent the server is waited for, since it
+        alone knows whether the task may read what others have downloaded to that machine.
+
         Args:
             progress: called with the bytes that were downloaded so far and those to download in all.
 
@@ -279,7 +282,7 @@ class Dataset:
             DigestMismatch: a file's bytes are not those that were added; the message names it.
         """
         if attempt_directory() is None:
-            return local_copy(session.client(), self.id, cache=cache_directory(), progress=progress)
+            return local_copy(session.client(), self.id, cache=cache_directory(), progress=progress, unasked=True)
         with Client(find_server().url, timeout_seconds=DOWNLOAD_SECONDS) as supervisor:
             return Path(supervisor.get(f"/local/datasets/{self.id}")["path"])
 
@@ -307,10 +310,10 @@ class DatasetLogger:
         self._path = f"/datasets/{version_id}/reports"
 
     def report_scalar(self, title: str, series: str, value: float, iteration: int = 0) -> None:
-        """Keep a number."""
+        """Keep a number; NaN and infinities are kept as a gap."""
         check_name(title, what="title")
         self._report(
-            {"title": title, "series": series, "iteration": int(iteration), "kind": "scalar", "data": float(value)}
+            {"title": title, "series": series, "iteration": int(iteration), "kind": "scalar", "data": drawn(value)}
         )
 
     def report_scatter2d(self, title: str, series: str, scatter: Iterable[Iterable[float]], iteration: int = 0) -> None:

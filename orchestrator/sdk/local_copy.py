@@ -2,6 +2,7 @@
 
 cache/blobs/ab/cdef…       bytes by digest, mode 0444; with `.x` at the end the same for executable files
 cache/datasets/<id>/       a version's tree, complete since it has that name
+cache/datasets/<id>.files  what it consists of
 cache/datasets/<id>.lock   held by whoever makes it
 """
 
@@ -16,8 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import Conflict, DigestMismatch, InvalidPath, NoSpace, ServerFailed
+from orchestrator.errors import (
+    Conflict,
+    DigestMismatch,
+    InvalidPath,
+    NoSpace,
+    NotFound,
+    ServerFailed,
+    ServerUnreachable,
+)
 from orchestrator.records.paths import check_path
+from orchestrator.sdk.notices import say
+from orchestrator.sdk.pristine import changed, is_pristine, read_manifest, seal, write_manifest
 from orchestrator.sdk.upload import Meter
 
 if TYPE_CHECKING:
@@ -30,42 +41,84 @@ AT_ONCE = 8
 _FILE, _EXECUTABLE, _FOLDER = 0o444, 0o555, 0o555
 
 
-def local_copy(client: Client, version_id: str, *, cache: Path, progress: Progress | None = None) -> Path:
+def local_copy(
+    client: Client, version_id: str, *, cache: Path, progress: Progress | None = None, unasked: bool = False
+) -> Path:
     """Return the read-only folder of a version, made first where this machine has none yet.
 
-    Many processes may ask at once: one makes it, the others wait.
+    The server is asked in any case, so that nobody gets what another has downloaded here and he may not read. Many
+    processes may ask at once: one makes it, the others wait. Files that someone has written to are made anew.
 
     Args:
         client: speaks to the server.
         version_id: a version that is final.
         cache: folder for blobs and trees, on one file system.
         progress: called with the bytes that were downloaded so far and those to download in all.
+        unasked: while the server is away, return a copy that is there. For a cache that one person alone fills.
 
     Raises:
         Conflict: the version is a draft, whose files may still change.
         DigestMismatch: a file's bytes are not those of the manifest; the message names it.
         NoSpace: the disk is full.
+        NotFound, Forbidden: there is none that the client may read.
+        ServerUnreachable, ServerFailed: the server is away.
     """
     target = cache / "datasets" / version_id
-    if target.is_dir():
-        return target
-    version = client.get(f"/datasets/{version_id}")
-    if version["state"] == "open":
+    try:
+        version = client.get(f"/datasets/{version_id}")
+    except (ServerUnreachable, ServerFailed):
+        if not (unasked and target.is_dir()):
+            raise
+        version = None
+    if version is not None and version["state"] == "open":
         raise Conflict(
             f"{version['project']}/{version['name']} {version['version']} is a draft.", hint="Finalize it first."
         )
+    if _is_whole(target):
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.with_suffix(".lock")), _disk_errors(cache):
-        if not target.is_dir():
+        if not _is_whole(target):  # another may have been faster
             _make(client, version_id, target=target, blobs=cache / "blobs", progress=progress)
     return target
 
 
+def _is_whole(target: Path) -> bool:
+    if not target.is_dir():
+        return False
+    entries = read_manifest(target.with_suffix(".files"))
+    return entries is not None and not changed(target, entries)
+
+
 def _make(client: Client, version_id: str, *, target: Path, blobs: Path, progress: Progress | None) -> None:
-    entries = list(client.pages(f"/datasets/{version_id}/entries"))
-    for entry in entries:
-        check_path(entry["path"])
-    wanted = {entry["digest"]: entry for entry in entries if not _blob(blobs, entry).exists()}
+    """Make the tree, or what of it is not as it was made."""
+    manifest = target.with_suffix(".files")
+    entries = read_manifest(manifest)
+    if entries is None:
+        entries = list(client.pages(f"/datasets/{version_id}/entries"))
+        for entry in entries:
+            check_path(entry["path"])
+        write_manifest(manifest, entries)
+    if target.is_dir():
+        differing = changed(target, entries)
+        _download(client, differing, blobs=blobs, progress=progress)
+        _mend(differing, blobs=blobs, root=target)
+        say(f"{len(differing)} files in {target} had been written to since they were made; they are restored")
+        return
+    _download(client, entries, blobs=blobs, progress=progress)
+    draft = target.with_name(f".{version_id}.{os.getpid()}")
+    remove_tree(draft)
+    try:
+        _link(entries, blobs=blobs, root=draft)
+        draft.rename(target)
+    except BaseException:
+        remove_tree(draft)
+        raise
+
+
+def _download(client: Client, entries: list[dict[str, Any]], *, blobs: Path, progress: Progress | None) -> None:
+    """Download the blobs that are not here, or not as they were."""
+    wanted = {entry["digest"]: entry for entry in entries if not _is_sealed(_blob(blobs, entry), entry)}
     meter = Meter(progress, total_bytes=sum(entry["size_bytes"] for entry in wanted.values()))
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="retrain-download") as pool:
         futures = [pool.submit(_fetch, client, entry, blobs=blobs, meter=meter) for entry in wanted.values()]
@@ -75,14 +128,6 @@ def _make(client: Client, version_id: str, *, target: Path, blobs: Path, progres
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    draft = target.with_name(f".{version_id}.{os.getpid()}")
-    remove_tree(draft)
-    try:
-        _link(entries, blobs=blobs, root=draft)
-        draft.rename(target)
-    except BaseException:
-        remove_tree(draft)
-        raise
 
 
 def remove_tree(root: Path) -> None:
@@ -100,30 +145,59 @@ def _link(entries: list[dict[str, Any]], *, blobs: Path, root: Path) -> None:
         if file.parent not in folders:
             file.parent.mkdir(parents=True, exist_ok=True)
             folders |= {parent for parent in file.parents if parent.is_relative_to(root)}
-        source = _blob(blobs, entry)
-        executable = bool(entry["mode"] & 0o100)
-        if executable:
-            source = _executable(source)
-        try:
-            os.link(source, file)
-        except OSError as error:
-            if error.errno not in {errno.EMLINK, errno.EXDEV, errno.EPERM}:
-                raise
-            shutil.copyfile(source, file)
-            file.chmod(_EXECUTABLE if executable else _FILE)
+        _place(entry, blobs=blobs, file=file)
     for folder in folders:
         folder.chmod(_FOLDER)
 
 
-def _executable(blob: Path) -> Path:
+def _mend(entries: list[dict[str, Any]], *, blobs: Path, root: Path) -> None:
+    """Put files in the place of others, one at a time: whoever reads the tree sees the old one or the new one."""
+    for entry in entries:
+        file = root / entry["path"]
+        missing = [folder for folder in file.parents if not folder.exists()]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.chmod(_FOLDER | 0o200)
+        draft = file.with_name(f".{os.urandom(8).hex()}")
+        try:
+            _place(entry, blobs=blobs, file=draft)
+            draft.replace(file)
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise InvalidPath(f"{file} is no file any more.", hint=f"Remove {root} and try again.") from error
+        finally:
+            draft.unlink(missing_ok=True)
+            for folder in {file.parent, *missing}:
+                folder.chmod(_FOLDER)
+
+
+def _place(entry: dict[str, Any], *, blobs: Path, file: Path) -> None:
+    source = _blob(blobs, entry)
+    executable = bool(entry["mode"] & 0o100)
+    if executable:
+        source = _executable(source, entry)
+    try:
+        os.link(source, file)
+    except OSError as error:
+        if error.errno not in {errno.EMLINK, errno.EXDEV, errno.EPERM}:
+            raise
+        shutil.copyfile(source, file)
+        seal(file, digest=entry["digest"])
+        file.chmod(_EXECUTABLE if executable else _FILE)
+
+
+def _executable(blob: Path, entry: dict[str, Any]) -> Path:
     """Return a copy of a blob that may be executed: links to one file share its mode."""
     twin = blob.with_name(f"{blob.name}.x")
-    if not twin.exists():
+    if not _is_sealed(twin, entry):
         draft = blob.with_name(f".{os.urandom(8).hex()}")
         shutil.copyfile(blob, draft)
+        seal(draft, digest=entry["digest"])
         draft.chmod(_EXECUTABLE)
         draft.replace(twin)
     return twin
+
+
+def _is_sealed(blob: Path, entry: dict[str, Any]) -> bool:
+    return is_pristine(blob, digest=entry["digest"], size_bytes=entry["size_bytes"])
 
 
 def _blob(blobs: Path, entry: dict[str, Any]) -> Path:
@@ -144,7 +218,7 @@ def _fetch(client: Client, entry: dict[str, Any], *, blobs: Path, meter: Meter) 
             try:
                 with draft.open("wb") as target:
                     client.download(f"/blobs/{entry['digest']}", target, on_bytes=hasher.update)
-            except (ServerFailed, DigestMismatch) as error:
+            except (ServerFailed, DigestMismatch, NotFound) as error:  # a server forgets bytes that it finds corrupt
                 if last:
                     raise _mismatch(entry, error.message.rstrip(".")) from error
                 continue
@@ -152,6 +226,7 @@ def _fetch(client: Client, entry: dict[str, Any], *, blobs: Path, meter: Meter) 
                 break
             if last:
                 raise _mismatch(entry, "its bytes are not those that were added")
+        seal(draft, digest=entry["digest"])
         draft.chmod(_FILE)
         draft.replace(blob)
         meter.count(entry["size_bytes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ class Logger:
         Args:
             title: of the plot.
             series: what the points are.
-            scatter: pairs of x and y, or an array of shape (n, 2).
+            scatter: pairs of x and y, or an array of shape (n, 2); NaN and infinities are kept as gaps.
             iteration: at which step; the newest of a title, series and step stands.
 
         Raises:
@@ -95,10 +96,16 @@ def scatter_report(title: str, series: str, scatter: Iterable[Iterable[float]], 
     """Return the body that reports points of a plane; see `Logger.report_scatter2d`."""
     check_name(title, what="title")
     rows = scatter.tolist() if hasattr(scatter, "tolist") else scatter
-    points = [[float(number) for number in row] for row in rows]
+    points = [[drawn(number) for number in row] for row in rows]
     if any(len(point) != 2 for point in points):  # noqa: PLR2004  x and y
         raise ValueError("a point of report_scatter2d is a pair of numbers")
     return {"title": title, "series": series, "iteration": int(iteration), "kind": "scatter2d", "data": points}
+
+
+def drawn(value: float) -> float | None:
+    """Return a number as a report may hold it: None where it is NaN or infinite, for JSON has no such numbers."""
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def check_name(name: str, *, what: str) -> None:

@@ -103,18 +103,22 @@ class Recorded(Run):
         complete = False
         try:
             self._prepare_end()
-            notice = f"sending what the run reported; Ctrl-C leaves the rest in {self.directory}"
+            notice = "sending what the run reported; Ctrl-C leaves the rest unsent"
             complete = self.sender.flush(idle_seconds=self.idle_seconds, notice=notice)
             patience_seconds = IDLE_SECONDS / 2 if complete else 0.0
             complete &= self._tell_end(ending or self.watch.ending(), patience_seconds=patience_seconds)
         except KeyboardInterrupt:
             complete = False
-        if self.sender.close() and complete:
+        if self.sender.close() and complete and not self.sender.set_aside:
             shutil.rmtree(self.directory, ignore_errors=True)
         else:
-            say(f"what could not be sent is kept in {self.directory}")
+            self._keep_rest()
         if self.client is not None:
             self.client.close()
+
+    def _keep_rest(self) -> None:
+        """Say what becomes of what could not be sent: with the attempt, or the parent, its directory goes."""
+        say("some of what the run reported could not be sent, and is lost")
 
     def _prepare_end(self) -> None:
         """Stop what would report more."""
@@ -143,6 +147,7 @@ class ByHand(Recorded):
         self._tee = Tee(self.sender.console) if copies_streams else None
         if self._tee is not None:
             self._tee.install()
+        self._join_file = directory / "join.json"
         self._offer_to_children(claim, url=client.url)
         threading.Thread(target=self._beat, name="retrain-heartbeat", daemon=True).start()
 
@@ -161,8 +166,12 @@ class ByHand(Recorded):
     def _prepare_end(self) -> None:
         if self._tee is not None:
             self._tee.remove()
-        if os.environ.get(JOIN_FILE) == str(self.directory / "join.json"):
+        if os.environ.get(JOIN_FILE) == str(self._join_file):
             del os.environ[JOIN_FILE]
+
+    def _keep_rest(self) -> None:
+        self._join_file.unlink(missing_ok=True)  # it holds the attempt's token
+        say(f"what could not be sent is kept in {self.directory}, for you to look at; nothing sends it later")
 
     def _tell_end(self, ending: Ending, *, patience_seconds: float) -> bool:
         self._over.set()
@@ -188,11 +197,10 @@ class ByHand(Recorded):
                 return True
 
     def _offer_to_children(self, claim: dict[str, Any], *, url: str) -> None:
-        file = self.directory / "join.json"
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(self._join_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as target:
             json.dump({**claim, "url": url}, target)
-        os.environ[JOIN_FILE] = str(file)
+        os.environ[JOIN_FILE] = str(self._join_file)
 
     def _beat(self) -> None:
         with self._heart_client:

@@ -42,6 +42,8 @@ CHILD_IDLE_SECONDS = 10.0
 NOTICE_SECONDS = 1.5
 PASSING = (ServerUnreachable, ServerFailed, Unavailable, NoSpace)
 """What may go better the next time."""
+FAILURES = 5
+"""So many failures of the server in a row are the fault of what is sent, if it answers something else meanwhile."""
 OVER = (StaleAttempt, Unauthenticated)
 """What says that this attempt writes no more."""
 
@@ -61,6 +63,8 @@ class Sender:
         self.directory = directory
         self.over = False
         """Whether the server takes nothing more of this attempt."""
+        self.set_aside = 0
+        """How many messages the server failed at again and again; they are in the directory, and nothing sends them."""
         self.console = ConsoleCopy(directory / "console", on_text=self._notice)
         self._client = client
         self._path = f"/tasks/{task_id}"
@@ -79,6 +83,7 @@ class Sender:
         self._hurry = False
         self._closed = False
         self._progress = 0
+        self._failures = 0
         self._try_again_at = 0.0
         self._delay_seconds = FIRST_DELAY_SECONDS
 
@@ -196,7 +201,15 @@ class Sender:
             self._take_series()
         try:
             while (message := self._backlog.head()) is not None:
-                self._send(message)
+                try:
+                    self._send(message)
+                except ServerFailed as error:
+                    self._failures += 1
+                    if self._failures < FAILURES or not self._answers_else():
+                        raise
+                    self._set_aside(message, error=error)
+                else:
+                    self._failures = 0
                 self._backlog.remove_head()
                 self._progress += 1
             while self._console_waits():
@@ -232,6 +245,22 @@ class Sender:
             say(f"not recorded: {error}")
         except Exception:  # training must outlive any fault of its bookkeeping
             logger.warning("a report could not be sent", exc_info=True, extra={"action": "report_lost"})
+
+    def _answers_else(self) -> bool:
+        """Tell whether the server answers a question about the task."""
+        try:
+            self._client.get(self._path)
+        except OVER:
+            raise
+        except OrchestratorError:
+            return False
+        return True
+
+    def _set_aside(self, message: Message, *, error: ServerFailed) -> None:
+        """Keep in a file what the server always fails at: it must hold up neither what follows nor the script's end."""
+        self.set_aside += 1
+        say(f"not recorded, for the server fails at it: {message.method} {message.path}: {error}")
+        self._backlog.set_aside(message)
 
     def _step(self, _part: bytes) -> None:
         self._progress += 1

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import ServerFailed, ServerUnreachable
 from orchestrator.sdk.attempt import TASK_FILE, attempt_directory, scratch_directory
 from orchestrator.sdk.notices import say
 from orchestrator.sdk.running import JOIN_FILE, Recorded, Run
+from orchestrator.sdk.sender import PASSING
 from orchestrator.settings import Server, find_server
 
 
@@ -31,7 +31,7 @@ def begin(plan: Plan) -> Run:
     """Return the run that this process is from now on.
 
     Beneath an agent that is the agent's task, whatever the plan says, and no request is made. By hand a task is made
-    and started; without a server the run is not recorded, and one line says so.
+    and started; without a server that can take it the run is not recorded, and one line says so.
 
     Raises:
         OrchestratorError: the server answers and refuses.
@@ -52,7 +52,7 @@ def begin(plan: Plan) -> Run:
         from orchestrator.sdk.announcing import announce  # noqa: PLC0415  never beneath an agent
 
         return announce(plan, server=server)
-    except (ServerUnreachable, ServerFailed) as error:
+    except PASSING as error:
         say(f"tracking is off: {error}")
         return _begin_offline(plan)
 

@@ -10,9 +10,10 @@ from orchestrator.errors import InvalidRequest, ServerUnreachable
 from orchestrator.records.values import decode, encode
 from orchestrator.sdk.backlog import Message
 from orchestrator.sdk.capture import arguments
-from orchestrator.sdk.connect import Typed, read_parameters, section_of, write_parameters
+from orchestrator.sdk.connect import Typed, left_out, read_parameters, section_of, write_parameters
 from orchestrator.sdk.logger import Logger, check_name
 from orchestrator.sdk.lookup import find_task
+from orchestrator.sdk.notices import say
 from orchestrator.sdk.running import ByHand, Run
 from orchestrator.sdk.session import cache_directory, session
 from orchestrator.sdk.starting import Plan, begin
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.sdk.artifacts import Artifact
 
     T = TypeVar("T")
+
+_SHOWN = 5
 
 
 class Task:
@@ -39,6 +42,7 @@ class Task:
         self._record = dict(record)
         self._run = run
         self._connected_arguments = False
+        self._told: set[str] = set()
 
     # Getting one
 
@@ -123,13 +127,19 @@ class Task:
             comment: of the clone.
             parent: id of the task that it descends from; the source's where it is not given.
             project: of the clone; the source's own where it is not given.
-            parameters: `Section/name` to value, instead of the source's.
+            parameters: `Section/name` to value, instead of the source's, whose types stay; where the source has None,
+                the value's own type counts.
 
         Raises:
             UnknownParameter: the source has no such parameter; the message lists near ones.
         """
-        texts = {key: encode(value)[1] for key, value in (parameters or {}).items()}
-        body = {"name": name, "comment": comment, "parent": parent, "project": project, "parameters": texts}
+        typed = {key: encode(value) for key, value in (parameters or {}).items()}
+        body: dict[str, Any] = {"name": name, "comment": comment, "parent": parent, "project": project}
+        body["parameters"] = {key: text for key, (_, text) in typed.items()}
+        # Only what differs from a text: an earlier server knows texts alone.
+        types = {key: kind for key, (kind, _) in typed.items() if kind != "string"}
+        if types:
+            body["types"] = types
         return cls(session.client().post(f"/tasks/{_id_of(source_task)}/clone", body))
 
     @classmethod
@@ -271,6 +281,7 @@ class Task:
             return mutable
         section = name or section_of(mutable)
         stored = self._agree(section, read_parameters(mutable))
+        self._tell_left_out(section, left_out(mutable))
         if stored:
             write_parameters(mutable, stored)
         return mutable
@@ -346,7 +357,10 @@ class Task:
         """
         run = self._own_run("hand over")
         if run.offline:
-            raise ServerUnreachable("The run cannot go on elsewhere, for there is no server.", hint="retrain up")
+            raise ServerUnreachable(
+                "The run cannot go on elsewhere, for tracking is off: no server took it when it began.",
+                hint="Start one on this machine: retrain up. Or name one: retrain login URL.",
+            )
         if not isinstance(run, ByHand):
             return
         if self._record.get("source") is None or self._record.get("script") is None:
@@ -401,6 +415,15 @@ class Task:
             return {}
         return {name: run.parameters[f"{section}/{name}"] for name in values}
 
+    def _tell_left_out(self, section: str, values: Mapping[str, str]) -> None:
+        """Say once of each value that it is not recorded."""
+        new = [(f"{section}/{name}", kind) for name, kind in values.items() if f"{section}/{name}" not in self._told]
+        self._told |= {name for name, _ in new}
+        if new:
+            shown = ", ".join(f"{name} ({kind})" for name, kind in new[:_SHOWN])
+            more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
+            say(f"not recorded, for they are no plain values: {shown}{more}")
+
     def _connect_arguments(self) -> None:
         """Record what argparse parsed and will parse."""
         if self._connected_arguments:
@@ -411,6 +434,7 @@ class Task:
             if self._run is None:
                 return values
             stored = self._agree("Args", read_parameters(values))
+            self._tell_left_out("Args", left_out(values))
             write_parameters(values, stored)
             return values
 

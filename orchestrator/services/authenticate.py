@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import Unauthenticated
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.records.base import Id
     from orchestrator.records.principal import Principal
     from orchestrator.store.protocol import Transaction
@@ -42,6 +44,15 @@ def authenticate(transaction: Transaction, *, token: str) -> Principal:
             hint="An administrator makes one: retrain token create NAME --role ROLE. Then: retrain login URL.",
         )
     return principal
+
+
+def end_of(principal: Principal, *, now: datetime) -> str | None:
+    """Return how a token ended, as the end of a sentence, or None while it is good."""
+    if principal.revoked_at is not None:
+        return "was revoked"
+    if principal.expires_at is not None and principal.expires_at <= now:
+        return "has expired"
+    return None
 
 
 def responsible(actor: Principal) -> Id:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import Forbidden, NotFound
 from orchestrator.records.event import EventType
 from orchestrator.records.principal import PERMISSIONS, Permission, Principal, Role
 from orchestrator.records.task import Attempt
 from orchestrator.services.announce import announce_task
-from orchestrator.services.authenticate import hash_token, new_token
+from orchestrator.services.authenticate import end_of, hash_token, new_token
 from orchestrator.services.ids import SYSTEM, new_id
 from orchestrator.wire import Claim
 
@@ -48,6 +48,7 @@ def begin(  # noqa: PLR0913  an attempt begins with many parts
 
     Raises:
         StaleTask: somebody else was first.
+        Forbidden: see `find_owner`.
     """
     now = transaction.now()
     token = new_token()
@@ -84,7 +85,7 @@ def begin(  # noqa: PLR0913  an attempt begins with many parts
 
 def _attempt_principal(transaction: Transaction, *, task: Task) -> Principal:
     """Return who writes for an attempt: with the rights of whoever enqueued it, but never more than an editor's."""
-    owner = _owner(transaction, task=task)
+    owner = find_owner(transaction, task=task)
     role = owner.lent_role or owner.role
     lent = Role.EDITOR if Permission.EDIT in PERMISSIONS[role] else role
     return Principal(
@@ -100,11 +101,20 @@ def _attempt_principal(transaction: Transaction, *, task: Task) -> Principal:
     )
 
 
-def _owner(transaction: Transaction, *, task: Task) -> Principal:
+def find_owner(transaction: Transaction, *, task: Task) -> Principal:
+    """Return with whose rights a task's next attempt acts: those of whoever enqueued it.
+
+    Raises:
+        Forbidden: their token was revoked, has expired or is unknown: nobody's rights are left to lend.
+    """
+    hint = "Enqueue it again with a token that is valid."
     owner_id = task.queued_by or task.created_by
     if owner_id == SYSTEM.id:
         return SYSTEM
     try:
-        return transaction.principals.get(owner_id)
-    except NotFound as error:
-        raise NotFound(f"Whoever enqueued task {task.id} is not known here: {owner_id}.") from error
+        owner = transaction.principals.get(owner_id)
+    except NotFound:
+        raise Forbidden(f"Nobody is known who enqueued task {task.id}.", hint=hint) from None
+    if ended := end_of(owner, now=transaction.now()):
+        raise Forbidden(f"The token of {owner.name!r}, who enqueued task {task.id}, {ended}.", hint=hint)
+    return owner

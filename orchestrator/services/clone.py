@@ -53,7 +53,12 @@ def clone_task(
     actor.require(Permission.EDIT, project)
     if body.parent is not None:
         actor.require(Permission.READ, transaction.tasks.get(body.parent).project)
-    parameters = override(transaction.tasks.parameters(task_id), overrides=body.parameters, allow_new=body.allow_new)
+    parameters = override(
+        transaction.tasks.parameters(task_id),
+        overrides=body.parameters,
+        types=body.types,
+        allow_new=body.allow_new,
+    )
     now = transaction.now()
     if fired is None:
         firing, chain = None, chain_of(transaction, actor)

@@ -71,9 +71,11 @@ def check_queue(transaction: Transaction, *, name: str) -> None:
     Raises:
         NotFound: there is none; the hint names those that there are and the line that makes one.
     """
-    known = {queue.name for queue in transaction.queues.all()}
-    if name not in known:
+    try:
+        transaction.queues.get(name)
+    except NotFound:
+        known = [queue.name for queue in transaction.queues.all()]
         raise NotFound(
             f"There is no queue {name!r}.",
             hint=f"{did_you_mean(name, known=known)} To make it: retrain queue create {name}",
-        )
+        ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.records.principal import Permission
 from orchestrator.wire import Cursor
@@ -15,14 +15,24 @@ if TYPE_CHECKING:
     from orchestrator.store.protocol import Transaction
 
 
-def list_events(transaction: Transaction, actor: Principal, *, after: int, limit: int) -> list[Event]:
+class Stretch(NamedTuple):
+    """A part of the log as a reader sees it."""
+
+    events: list[Event]
+    next: int
+    """Id of the last event that was looked at, of other projects too: where to go on."""
+
+
+def list_events(transaction: Transaction, actor: Principal, *, after: int, limit: int) -> Stretch:
     """Return what happened after an event in projects that the actor may read, in order.
 
     Raises:
         Forbidden: the actor may not read.
     """
     actor.require(Permission.READ)
-    return transaction.events.after(after, limit=limit, projects_below=actor.project)
+    events = transaction.events.after(after, limit=limit, projects_below=actor.project)
+    looked_at = events[-1].id if len(events) == limit else transaction.events.last_id()
+    return Stretch(events, next=max(after, looked_at))
 
 
 def recent_events(  # noqa: PLR0913  a filter is made of many optional parts

@@ -6,6 +6,7 @@ A launch that fails leaves a firing that says why and is tried again; the next m
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import NewFiring, PostFirings
+
+logger = logging.getLogger(__name__)
+
+_OF_THE_DATA = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
+"""What a launch may raise over what stands in its records. Anything else, such as a database that is away, concerns
+the whole batch."""
 
 
 def post_firings(
@@ -135,7 +142,7 @@ def _decide(  # noqa: PLR0913  a match is made of many parts
     transaction: Transaction, actor: Principal, *, trigger: Trigger, firing: Firing, event: Event, settings: Settings
 ) -> Firing:
     chain = _chain(transaction, event=event)
-    reason = _obstacle(transaction, trigger=trigger, chain=chain)
+    reason = _obstacle(transaction, trigger=trigger, event=event, chain=chain)
     if reason is not None:
         return _end(transaction, firing=firing, status=FiringStatus.SKIPPED, reason=reason)
     try:
@@ -143,7 +150,10 @@ def _decide(  # noqa: PLR0913  a match is made of many parts
             lambda: launch(transaction, trigger=trigger, firing=firing, event=event, chain=chain)
         )
     except OrchestratorError as error:
-        return _fail(transaction, firing=firing, error=error, settings=settings)
+        return _fail(transaction, firing=firing, reason=str(error), settings=settings)
+    except _OF_THE_DATA as error:
+        logger.exception("launch failed", extra={"action": "launch_failed", "firing": firing.id, "trigger": trigger.id})
+        return _fail(transaction, firing=firing, reason=f"{type(error).__name__}: {error}", settings=settings)
     launched = _end(transaction, firing=firing, status=FiringStatus.LAUNCHED, task_id=task.id)
     announce_trigger(
         transaction,
@@ -157,8 +167,8 @@ def _decide(  # noqa: PLR0913  a match is made of many parts
     return launched
 
 
-def _obstacle(transaction: Transaction, *, trigger: Trigger, chain: tuple[Id, ...]) -> str | None:
-    if trigger.state is TriggerState.PAUSED:
+def _obstacle(transaction: Transaction, *, trigger: Trigger, event: Event, chain: tuple[Id, ...]) -> str | None:
+    if trigger.state is TriggerState.PAUSED or _was_paused(transaction, trigger=trigger, event=event):
         return "paused"
     if trigger.id in chain:
         return "loop: a task that this trigger had started caused the event"
@@ -167,6 +177,14 @@ def _obstacle(transaction: Transaction, *, trigger: Trigger, chain: tuple[Id, ..
         if active >= trigger.max_active:
             return f"busy: {active} of its tasks are active, at most {trigger.max_active} may be"
     return None
+
+
+def _was_paused(transaction: Transaction, *, trigger: Trigger, event: Event) -> bool:
+    """Tell from the log whether the trigger was paused when the event happened, resumed since as it may be."""
+    switched = transaction.events.recent(
+        types=(EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED), subject=trigger.id, before=event.id, limit=1
+    )
+    return bool(switched) and switched[0].type is EventType.TRIGGER_PAUSED
 
 
 def _chain(transaction: Transaction, *, event: Event) -> tuple[Id, ...]:
@@ -187,17 +205,22 @@ def _end(transaction: Transaction, *, firing: Firing, status: FiringStatus, **fi
     return ended
 
 
-def _fail(transaction: Transaction, *, firing: Firing, error: OrchestratorError, settings: Settings) -> Firing:
+def _fail(transaction: Transaction, *, firing: Firing, reason: str, settings: Settings) -> Firing:
     now = transaction.now()
     tries = firing.tries + 1
     wait = min(settings.firing_retry_seconds * 2 ** (tries - 1), settings.firing_retry_max_seconds)
     failed = move_firing(
         firing,
         FiringStatus.FAILED,
-        reason=str(error),
+        reason=_storable(reason),
         tries=tries,
         next_try_at=now + timedelta(seconds=wait) if tries < settings.firing_max_tries else None,
         changed_at=now,
     )
     transaction.triggers.replace_firing(failed, expected=firing)
     return failed
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database keeps: it may quote what none does."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

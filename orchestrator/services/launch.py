@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from orchestrator.errors import Forbidden, InvalidRequest, NotFound
+from orchestrator.services.authenticate import end_of
 from orchestrator.services.clone import clone_task
 from orchestrator.wire import CloneTask
 from triggers import templates
@@ -46,7 +49,7 @@ def fill_action(transaction: Transaction, *, trigger: Trigger, event: Event) -> 
     Raises:
         NotFound: the reference task is gone.
         UnknownTemplateName: a template names nothing.
-        InvalidRequest: the filled name is no name.
+        InvalidRequest: a filled template does not fit where it stands.
     """
     action = trigger.action
     try:
@@ -58,16 +61,24 @@ def fill_action(transaction: Transaction, *, trigger: Trigger, event: Event) -> 
         ) from None
     values = templates.values_of(event, trigger)
     name = f"{reference.name} ({trigger.name})" if action.name is None else templates.fill(action.name, values)
-    if not name:
-        raise InvalidRequest(f"The name {action.name!r} is empty once it is filled.")
-    return CloneTask(
-        name=name[:_NAME_LENGTH],
-        project=action.project,
-        tags=tuple(sorted({*reference.tags, *action.tags})),
-        parameters={key: templates.fill(text, values) for key, text in action.parameters.items()},
-        allow_new=action.allow_new,
-        queue=action.queue,
-    )
+    # A tag has no comma: one that is filled with a list of tags becomes all of them.
+    filled = (tag for text in action.tags for tag in templates.fill(text, values).split(",") if tag)
+    try:
+        return CloneTask(
+            name=name[:_NAME_LENGTH],
+            project=action.project,
+            tags=tuple(sorted({*reference.tags, *filled})),
+            parameters={key: templates.fill(text, values) for key, text in action.parameters.items()},
+            allow_new=action.allow_new,
+            queue=action.queue,
+        )
+    except ValidationError as error:
+        raise InvalidRequest(f"The filled action of trigger {trigger.name!r} is no clone: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return which fields of a record are wrong and how, in a line."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False))
 
 
 def find_registrar(transaction: Transaction, *, trigger: Trigger) -> Principal:
@@ -81,8 +92,6 @@ def find_registrar(transaction: Transaction, *, trigger: Trigger) -> Principal:
         registrar = transaction.principals.get(trigger.created_by)
     except NotFound:
         raise Forbidden(f"Nobody is known who registered trigger {trigger.name!r}.", hint=hint) from None
-    if registrar.revoked_at is not None:
-        raise Forbidden(f"The token that registered trigger {trigger.name!r} was revoked.", hint=hint)
-    if registrar.expires_at is not None and registrar.expires_at <= transaction.now():
-        raise Forbidden(f"The token that registered trigger {trigger.name!r} has expired.", hint=hint)
+    if ended := end_of(registrar, now=transaction.now()):
+        raise Forbidden(f"The token that registered trigger {trigger.name!r} {ended}.", hint=hint)
     return registrar

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.records.base import Id
     from orchestrator.records.principal import Principal
+    from orchestrator.records.task import ParameterType
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import PutParameters
 
@@ -53,15 +54,27 @@ def put_parameters(transaction: Transaction, actor: Principal, *, task_id: Id, b
         changed = [check_value(each) for each in body.parameters if each.name not in present]
     else:
         changed = [
-            typed(present[each.name], text=each.value) if each.name in present else check_value(each)
+            typed(present[each.name], text=each.value, kind=each.type) if each.name in present else check_value(each)
             for each in body.parameters
         ]
     transaction.tasks.put_parameters(task_id, tuple({each.name: each for each in changed}.values()))
     return transaction.tasks.parameters(task_id)
 
 
-def override(present: list[Parameter], *, overrides: Mapping[str, str], allow_new: bool) -> list[Parameter]:
+def override(
+    present: list[Parameter],
+    *,
+    overrides: Mapping[str, str],
+    allow_new: bool,
+    types: Mapping[str, ParameterType] | None = None,
+) -> list[Parameter]:
     """Return parameters with some texts replaced; each takes the type of the value that it replaces.
+
+    Args:
+        present: the reference's.
+        overrides: `Section/name` to text.
+        allow_new: whether a name may be one that the reference does not have.
+        types: of texts, where they are known; they count where the reference has no value or no such parameter.
 
     Raises:
         UnknownParameter: an override names none of them, and new ones are not allowed; near misses are listed.
@@ -69,41 +82,49 @@ def override(present: list[Parameter], *, overrides: Mapping[str, str], allow_ne
     """
     merged = {parameter.name: parameter for parameter in present}
     for name, text in overrides.items():
+        kind = (types or {}).get(name, "string")
         if name in merged:
-            merged[name] = typed(merged[name], text=text)
+            merged[name] = typed(merged[name], text=text, kind=kind)
         elif not allow_new:
             raise UnknownParameter(
                 f"The reference task has no parameter {name!r}.",
                 hint=did_you_mean(name, known=(each.name for each in present)),
             )
         else:
-            merged[name] = new_parameter(name, text=text)
+            merged[name] = new_parameter(name, text=text, kind=kind)
     return list(merged.values())
 
 
-def typed(parameter: Parameter, *, text: str) -> Parameter:
+def typed(parameter: Parameter, *, text: str, kind: ParameterType = "string") -> Parameter:
     """Return the parameter with another text, read as its type.
+
+    Args:
+        parameter: what it replaces.
+        text: the new value's.
+        kind: what the text was made of; its type where the parameter had no value.
 
     Raises:
         InvalidRequest: it cannot be read so.
     """
+    if parameter.type == "none" and kind != "string":
+        return check_value(parameter.changed(type=kind, value=text))
     try:
-        kind, value = coerce(parameter.type, text)
+        new_kind, value = coerce(parameter.type, text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(
             f"Parameter {parameter.name!r}: {error}.", hint=f"It is of type {parameter.type}."
         ) from error
-    return Parameter.model_validate({"name": parameter.name, "type": kind, "value": value})
+    return Parameter.model_validate({"name": parameter.name, "type": new_kind, "value": value})
 
 
-def new_parameter(name: str, *, text: str) -> Parameter:
-    """Return a parameter that the reference does not have: a string.
+def new_parameter(name: str, *, text: str, kind: ParameterType = "string") -> Parameter:
+    """Return a parameter that the reference does not have: a string, unless its type is known.
 
     Raises:
-        InvalidRequest: the name is no `Section/name`.
+        InvalidRequest: the name is no `Section/name`, or the text is not of that type.
     """
     try:
-        return Parameter(name=name, type="string", value=text)
+        return check_value(Parameter(name=name, type=kind, value=text))
     except ValueError:
         raise InvalidRequest(f"{name!r} is no parameter.", hint="Write Section/name, such as Args/lr.") from None
 

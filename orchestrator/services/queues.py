@@ -49,13 +49,14 @@ def list_queues(transaction: Transaction, actor: Principal, *, seen_seconds: flo
     """
     actor.require(Permission.READ)
     counts = transaction.tasks.queue_counts()
+    listening = listeners(transaction, seen_seconds=seen_seconds)
     return [
         QueueSummary(
             name=queue.name,
             description=queue.description,
             waiting=counts.get(queue.name, (0, 0))[0],
             running=counts.get(queue.name, (0, 0))[1],
-            agents=tuple(agent.name for agent in listeners(transaction, queue=queue.name, seen_seconds=seen_seconds)),
+            agents=tuple(agent.name for agent in listening.get(queue.name, ())),
         )
         for queue in transaction.queues.all()
     ]

@@ -59,7 +59,7 @@ def show_task(transaction: Transaction, actor: Principal, *, task_id: Id, seen_s
     task = get_task(transaction, actor, task_id=task_id)
     listening = None
     if task.status is Status.QUEUED and task.queue is not None:
-        listening = len(listeners(transaction, queue=task.queue, seen_seconds=seen_seconds))
+        listening = len(listeners(transaction, seen_seconds=seen_seconds).get(task.queue, ()))
     return TaskDetail(
         task=task,
         parameters=tuple(transaction.tasks.parameters(task_id)),
@@ -79,11 +79,12 @@ def list_tasks(transaction: Transaction, actor: Principal, **filters: Unpack[Tas
     return transaction.tasks.find(**filters, projects_below=actor.project)
 
 
-def listeners(transaction: Transaction, *, queue: str, seen_seconds: float) -> list[Agent]:
-    """Return the agents that serve a queue and were seen within so many seconds."""
+def listeners(transaction: Transaction, *, seen_seconds: float) -> dict[str, list[Agent]]:
+    """Return for every queue that is served the agents that serve it and were seen within so many seconds."""
     since = transaction.now() - timedelta(seconds=seen_seconds)
-    return [
-        agent
-        for agent in transaction.agents.all()
-        if agent.seen_at >= since and any(queue in slot.queues for slot in agent.slots)
-    ]
+    found: dict[str, list[Agent]] = {}
+    for agent in transaction.agents.all():
+        if agent.seen_at >= since:
+            for queue in {queue for slot in agent.slots for queue in slot.queues}:
+                found.setdefault(queue, []).append(agent)
+    return found

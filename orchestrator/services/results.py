@@ -85,7 +85,7 @@ def drawable(body: PutReport) -> Any:  # noqa: ANN401  JSON is any
         case "scalar" if _is_number(data):
             return _finite(data)
         case "text" if isinstance(data, str):
-            return data
+            return _encodable(data)
         case "scatter2d" if isinstance(data, list) and all(_is_pair(point) for point in data):
             return [[_finite(x), _finite(y)] for x, y in data]
     expected = {"scalar": "a number", "text": "a string", "scatter2d": "a list of pairs of numbers"}[body.kind]
@@ -125,6 +125,16 @@ def _is_number(value: object) -> bool:
 
 def _is_pair(point: object) -> bool:
     return isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))  # noqa: PLR2004  x and y
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"The text cannot be written as UTF-8: {error}.", hint="Mend it before it is sent."
+        ) from None
+    return text
 
 
 def _finite(number: float | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from orchestrator.records.agent import Agent
     from orchestrator.records.dataset import DatasetVersion, ManifestEntry
@@ -78,7 +78,7 @@ class Tasks(Protocol):
         """Return for every queue name with tasks how many are queued and how many in progress."""
 
     def active_of_trigger(self, trigger_id: str) -> int:
-        """Return how many tasks made by firings of this trigger are created, queued or in progress."""
+        """Return how many tasks made by firings of this trigger are queued or in progress."""
 
     def parameters(self, task_id: str) -> list[Parameter]:
         """Return a task's parameters, sorted by name."""
@@ -101,8 +101,8 @@ class Tasks(Protocol):
     def expired_attempts(self, *, now: datetime, limit: int = 100) -> list[Attempt]:
         """Return attempts that have not ended and whose lease has, oldest lease first."""
 
-    def extend_leases(self, *, until: datetime) -> int:
-        """Move every running attempt's lease end to at least this moment; return how many were moved."""
+    def extend_leases(self, *, by: timedelta, until: datetime) -> int:
+        """Move every running attempt's lease end by so much, but not beyond a moment; return how many were moved."""
 
     def put_artifact(self, artifact: Artifact) -> None:
         """Insert an artifact, or overwrite the one of the same task and name."""
@@ -351,6 +351,9 @@ class Principals(Protocol):
     def find(self, *, after: str | None = None, limit: int = 100) -> list[Principal]:
         """Return those that are not attempts, oldest first."""
 
+    def forget_attempts(self, *, ended_before: datetime) -> int:
+        """Remove those of attempts that ended before a moment; return how many there were."""
+
 
 class BlobLocations(Protocol):
     """Where blobs are stored."""
@@ -363,6 +366,9 @@ class BlobLocations(Protocol):
 
     def missing(self, digests: Sequence[str]) -> list[str]:
         """Return those that have no location, in the order given."""
+
+    def forget(self, digest: str, *, location: str) -> None:
+        """Remove a location that turned out not to hold the bytes; nothing happens when it is another by now."""
 
 
 class Answers(Protocol):

@@ -6,27 +6,33 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from orchestrator import wire
 from orchestrator.errors import Conflict, HeadMoved, IllegalTransition, StaleAttempt
 from orchestrator.records.agent import Slot
 from orchestrator.records.dataset import ManifestEntry
+from orchestrator.records.event import EventType
 from orchestrator.records.lifecycle import Status
-from orchestrator.records.principal import Principal, Role
+from orchestrator.records.principal import Permission, Principal, Role
 from orchestrator.records.task import ExitReason, Parameter, Task
-from orchestrator.records.trigger import CloneAction, DatasetCondition
+from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger, TriggerState
 from orchestrator.services.agents import register_agent
-from orchestrator.services.authenticate import authenticate
+from orchestrator.services.authenticate import authenticate, hash_token
 from orchestrator.services.claim import claim_task
 from orchestrator.services.create_dataset import create_dataset
 from orchestrator.services.create_task import create_task
 from orchestrator.services.dataset_entries import edit_entries
+from orchestrator.services.dry_run import dry_run
 from orchestrator.services.enqueue import enqueue_task
 from orchestrator.services.finalize import finalize_dataset
 from orchestrator.services.finish import finish_task
 from orchestrator.services.fire import post_firings
+from orchestrator.services.launch import launch
+from orchestrator.services.lose import lose_attempt
 from orchestrator.services.once import Answer, RequestKey, write_once
 from orchestrator.services.queues import create_missing_queues
 from orchestrator.services.reconcile import begin_sweep, reconcile
@@ -35,7 +41,8 @@ from orchestrator.services.results import append_console
 from orchestrator.services.start import start_task
 from orchestrator.services.stop import stop_task
 from orchestrator.services.tag import tag_dataset
-from orchestrator.services.tokens import create_first_token
+from orchestrator.services.tokens import create_first_token, create_token, revoke_token
+from orchestrator.services.triggers import set_trigger_state
 from orchestrator.services.unit_of_work import write_as
 from orchestrator.settings import Settings
 from orchestrator.wire import (
@@ -43,10 +50,12 @@ from orchestrator.wire import (
     ClaimTask,
     CreateDataset,
     CreateTask,
+    CreateToken,
     EditEntries,
     EditTags,
     EnqueueTask,
     FinishTask,
+    FiringResult,
     NewFiring,
     PostFirings,
     RegisterAgent,
@@ -81,12 +90,41 @@ class SilentQueue:
         """Do nothing."""
 
 
+class RecordingQueue(SilentQueue):
+    """A doorbell that has no ticket and notes who rang."""
+
+    def __init__(self) -> None:
+        self.rung: list[str] = []
+
+    def ring(self, queue: str, *, task_id: str, attempt: int) -> None:
+        """Note the task."""
+        assert queue
+        assert attempt
+        self.rung.append(task_id)
+
+    def waiting(self, queue: str) -> int:
+        """Say that there is no ticket."""
+        return len(queue) * 0
+
+
+def failing_once(read: Callable[..., T], *, at: int) -> Callable[..., T]:
+    """Return the same function that fails when it is called for that time."""
+    calls = count(1)
+
+    def called(work: Callable[[Transaction], T]) -> T:
+        if next(calls) == at:
+            raise ZeroDivisionError
+        return read(work)
+
+    return called
+
+
 class House:
     """A store with an administrator, the queues, and an agent with one slot."""
 
     def __init__(self, store: Store, home: Path) -> None:
         self.store = store
-        self.settings = Settings(home=home)
+        self.settings = Settings(home=home, sweep_seconds=0.001)  # each that is asked for sweeps
         token = store.write(partial(create_first_token, name="admin"))
         self.admin = self.bearer(token)
         store.write(create_missing_queues)
@@ -212,6 +250,85 @@ def test_a_sweep_that_was_away_gives_every_lease_another_period(house: House) ->
     assert house.task(task).status is Status.QUEUED
 
 
+def test_a_gap_shorter_than_the_lease_costs_no_live_attempt_its_lease(house: House) -> None:
+    settings = Settings(home=house.settings.home)
+    task = house.queued().id
+    house.claim()
+
+    def passed(seconds: float, *, unswept: float) -> None:
+        def backdate(tx: Transaction) -> None:
+            attempt = tx.tasks.attempt(task, 1)
+            earlier = attempt.lease_expires_at - timedelta(seconds=seconds)
+            tx.tasks.replace_attempt(attempt.changed(lease_expires_at=earlier))
+            tx.put_setting("last_sweep_at", (tx.now() - timedelta(seconds=unswept)).isoformat())
+
+        house.store.write(backdate)
+        reconcile(house.store, queue=SilentQueue(), settings=settings)
+
+    def left() -> timedelta:
+        return house.store.read(lambda tx: tx.tasks.attempt(task, 1).lease_expires_at - tx.now())
+
+    passed(14, unswept=5)
+    for outage in (47, 59, 8 * 3600):
+        passed(outage, unswept=outage)
+        assert house.task(task).status is Status.IN_PROGRESS
+        assert timedelta(0) < left() < timedelta(seconds=settings.lease_seconds)
+
+
+def test_a_server_that_falls_and_rises_does_not_keep_a_dead_agents_lease(house: House) -> None:
+    settings = Settings(home=house.settings.home)
+    task = house.queued().id
+    house.claim()
+    rounds = 0
+    while house.task(task).status is Status.IN_PROGRESS:
+
+        def backdate(tx: Transaction) -> None:
+            attempt = tx.tasks.attempt(task, 1)
+            down = timedelta(seconds=30)
+            tx.tasks.replace_attempt(attempt.changed(lease_expires_at=attempt.lease_expires_at - down))
+            tx.put_setting("last_sweep_at", (tx.now() - down).isoformat())
+
+        house.store.write(backdate)
+        reconcile(house.store, queue=SilentQueue(), settings=settings)
+        rounds += 1
+        assert rounds < 20
+    assert rounds > 60 / 30
+
+
+def test_a_sweep_that_follows_another_at_once_is_none(house: House) -> None:
+    settings = Settings(home=house.settings.home, sweep_seconds=5)
+    assert house.store.write(partial(begin_sweep, settings=settings))
+    assert not house.store.write(partial(begin_sweep, settings=settings))
+    earlier = timedelta(seconds=5)
+    house.store.write(lambda tx: tx.put_setting("last_sweep_at", (tx.now() - earlier).isoformat()))
+    assert house.store.write(partial(begin_sweep, settings=settings))
+
+
+def test_a_step_of_the_sweep_that_fails_stops_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = [house.queued().id for _ in range(3)]
+    for _ in tasks[:2]:
+        house.claim()
+    poisoned, healthy = tasks[:2]
+    house.expire_leases(poisoned, healthy)
+
+    def lose(*arguments: object, task: Task, **rest: object) -> Task:
+        if task.id == poisoned:
+            raise ZeroDivisionError
+        return lose_attempt(*arguments, task=task, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("orchestrator.services.reconcile.lose_attempt", lose)
+    monkeypatch.setattr(house.store, "read", failing_once(house.store.read, at=2))
+    queue = RecordingQueue()
+    reconcile(house.store, queue=queue, settings=house.settings)
+    assert house.task(healthy).status is Status.QUEUED
+    assert set(queue.rung) == {healthy, tasks[2]}
+    assert "expire a lease" in caplog.text
+    assert "find firings that are due" in caplog.text
+    assert poisoned in {getattr(record, "task_id", None) for record in caplog.records}
+
+
 def test_sweeps_at_once_lose_an_attempt_once(house: House) -> None:
     task = house.queued().id
     house.claim()
@@ -219,6 +336,200 @@ def test_sweeps_at_once_lose_an_attempt_once(house: House) -> None:
     house.expire_leases(task)
     at_once(4, lambda _: house.sweep())
     assert (house.task(task).attempt, house.task(task).lost_attempts) == (2, 1)
+
+
+@pytest.mark.parametrize("end", ["revoked_at", "expires_at", "gone"])
+def test_a_task_of_somebody_whose_token_ended_fails_and_the_next_is_claimed(house: House, end: str) -> None:
+    made = house.do(create_token, body=CreateToken(name="leaver", role=Role.EDITOR))
+    leaver = house.bearer(made.token)
+    orphan = house.do(enqueue_task, by=leaver, task_id=house.new_task().id, body=EnqueueTask()).id
+    good = house.queued().id
+
+    def finish(tx: Transaction) -> None:
+        if end == "gone":
+            task = tx.tasks.get(orphan)
+            tx.tasks.replace(task.changed(queued_by="e" * 32), expected=task)
+        else:
+            tx.principals.replace(leaver.changed(**{end: tx.now() - timedelta(seconds=1)}))
+
+    house.store.write(finish)
+    claim = house.claim()
+    assert claim is not None
+    assert claim.task.id == good
+    failed = house.task(orphan)
+    assert (failed.status, failed.status_reason) == (Status.FAILED, "forbidden")
+    assert "Enqueue it again" in str(failed.status_message)
+    events = house.store.read(lambda tx: tx.events.recent(subject=orphan))
+    assert events[0].type == "task.failed"
+    assert house.store.read(lambda tx: tx.tasks.attempts(orphan)) == []
+    house.do(enqueue_task, task_id=orphan, body=EnqueueTask())
+    assert house.claim() is not None
+
+
+def test_a_lost_attempt_of_somebody_whose_token_was_revoked_is_not_begun_again(house: House) -> None:
+    made = house.do(create_token, body=CreateToken(name="leaver", role=Role.EDITOR))
+    leaver = house.bearer(made.token)
+    task = house.do(enqueue_task, by=leaver, task_id=house.new_task().id, body=EnqueueTask()).id
+    assert house.claim() is not None
+    house.do(revoke_token, principal_id=leaver.id)
+    house.expire_leases(task)
+    house.sweep()
+    assert house.claim() is None
+    assert house.task(task).status is Status.FAILED
+
+
+def test_stopping_twice_is_one_event(house: House) -> None:
+    task = house.queued().id
+    house.claim()
+    first = house.do(stop_task, task_id=task)
+    assert house.do(stop_task, task_id=task) == first
+    events = house.store.read(lambda tx: tx.events.recent(subject=task))
+    assert [event.type for event in events].count(EventType.TASK_STOP_REQUESTED) == 1
+
+
+def tagged_event(house: House) -> int:
+    """Finalize and tag a version; return the event's id."""
+    base = house.store.read(lambda tx: tx.datasets.head(project="p", name="d"))
+    version = house.draft(parents=[base] if base else [])
+    house.do(finalize_dataset, version_id=version)
+    house.do(tag_dataset, version_id=version, body=EditTags(add=("Production",)))
+    return house.store.read(lambda tx: tx.events.recent(subject=version)[0].id)
+
+
+def trigger_of(house: House, name: str, **action: object) -> Trigger:
+    body = RegisterTrigger(
+        name=name,
+        condition=DatasetCondition(project="p", on_tags=("Production",)),
+        action=CloneAction.model_validate({"task": house.new_task().id} | action),
+    )
+    return house.do(register_trigger, body=body)
+
+
+def fire(house: House, event: int, *triggers: Trigger) -> list[FiringResult]:
+    body = PostFirings(
+        firings=tuple(NewFiring(trigger_id=each.id, revision=each.revision, event=event) for each in triggers)
+    )
+    return house.do(post_firings, body=body, settings=house.settings)
+
+
+def newest_firing(house: House, trigger: Trigger) -> Firing:
+    return house.store.read(lambda tx: tx.triggers.firings(trigger_id=trigger.id, limit=1)[0])
+
+
+def make_due(house: House, firing: Firing) -> None:
+    def backdate(tx: Transaction) -> None:
+        tx.triggers.replace_firing(firing.changed(next_try_at=tx.now() - timedelta(seconds=1)), expected=firing)
+
+    house.store.write(backdate)
+
+
+def test_an_action_of_an_earlier_release_that_is_no_clone_fails_alone_with_the_reason(house: House) -> None:
+    bad, good = trigger_of(house, "bad"), trigger_of(house, "good")
+    broken = bad.changed(action=bad.action.changed(name="two\nlines of ${dataset.id}"))
+    house.store.write(lambda tx: tx.triggers.replace(broken, expected=bad))
+    event = tagged_event(house)
+    results = fire(house, event, bad, good)
+    assert [result.outcome for result in results] == ["failed", "launched"]
+    assert "name" in str(results[0].reason)
+    said = house.do(dry_run, key="bad", body=wire.TestTrigger(event=event))
+    assert (said.matches, "would fail" in said.reason) == (True, True)
+
+
+@pytest.mark.parametrize("error", [ValueError("half \ud800 and \0"), KeyError("x"), OverflowError(), RecursionError()])
+def test_a_launch_that_fails_over_its_data_takes_nothing_with_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    bad, good = trigger_of(house, "bad"), trigger_of(house, "good")
+
+    def launching(tx: Transaction, *, trigger: Trigger, **rest: object) -> Task:
+        task = launch(tx, trigger=trigger, **rest)  # type: ignore[arg-type]
+        if trigger.id == bad.id:
+            raise error
+        return task
+
+    monkeypatch.setattr("orchestrator.services.fire.launch", launching)
+    results = fire(house, tagged_event(house), bad, good)
+    assert [result.outcome for result in results] == ["failed", "launched"]
+    assert type(error).__name__ in str(results[0].reason)
+    assert len(house.store.read(lambda tx: tx.tasks.find(status=Status.QUEUED))) == 1
+    make_due(house, newest_firing(house, bad))
+    house.sweep()
+    assert newest_firing(house, bad).tries == 2
+
+
+def test_a_failed_firing_waits_while_its_trigger_is_paused(house: House) -> None:
+    trigger = trigger_of(house, "t", queue="services")
+    missing = trigger.changed(action=trigger.action.changed(queue="nowhere"))
+    house.store.write(lambda tx: tx.triggers.replace(missing, expected=trigger))
+    assert fire(house, tagged_event(house), trigger)[0].outcome == "failed"
+    house.do(set_trigger_state, key="t", state=TriggerState.PAUSED, permission=Permission.OPERATE)
+    make_due(house, newest_firing(house, trigger))
+    house.sweep()
+    waiting = newest_firing(house, trigger)
+    assert (waiting.status, waiting.tries, waiting.next_try_at is not None) == ("failed", 1, True)
+    assert waiting.next_try_at > house.store.read(lambda tx: tx.now())
+    paused = house.store.read(lambda tx: tx.triggers.get(trigger.id))
+    mended = paused.changed(action=trigger.action)
+    house.store.write(lambda tx: tx.triggers.replace(mended, expected=paused))
+    house.do(set_trigger_state, key="t", state=TriggerState.ACTIVE, permission=Permission.OPERATE)
+    make_due(house, waiting)
+    house.sweep()
+    assert newest_firing(house, trigger).status == "launched"
+
+
+def test_what_happened_during_a_pause_is_skipped_though_nobody_looked_until_it_was_over(house: House) -> None:
+    trigger = trigger_of(house, "t")
+    before = tagged_event(house)
+    during = []
+    for _ in range(2):
+        house.do(set_trigger_state, key="t", state=TriggerState.PAUSED, permission=Permission.OPERATE)
+        during.append(tagged_event(house))
+        house.do(set_trigger_state, key="t", state=TriggerState.ACTIVE, permission=Permission.OPERATE)
+        after = tagged_event(house)
+    results = [fire(house, event, trigger)[0] for event in (before, *during, after)]
+    assert [result.outcome for result in results] == ["launched", "skipped", "skipped", "launched"]
+    assert results[1].reason == "paused"
+
+
+def test_a_trigger_is_taken_over_by_whoever_registers_it_again(house: House) -> None:
+    made = house.do(create_token, body=CreateToken(name="leaver", role=Role.EDITOR))
+    leaver = house.bearer(made.token)
+    body = RegisterTrigger(
+        name="t",
+        condition=DatasetCondition(project="p", on_tags=("Production",)),
+        action=CloneAction(task=house.new_task().id),
+    )
+    first = house.do(register_trigger, by=leaver, body=body)
+    assert house.do(register_trigger, by=leaver, body=body) == first
+    house.do(revoke_token, principal_id=leaver.id)
+    event = tagged_event(house)
+    (refused,) = fire(house, event, first)
+    assert (refused.outcome, "again" in str(refused.reason)) == ("failed", True)
+    second = house.do(register_trigger, body=body)
+    assert (second.id, second.revision, second.created_by) == (first.id, 2, house.admin.id)
+    make_due(house, newest_firing(house, second))
+    house.sweep()
+    assert newest_firing(house, second).status == "launched"
+
+
+def test_who_an_attempt_was_is_forgotten_a_month_after_its_end(house: House) -> None:
+    task = house.queued().id
+    claim = house.claim()
+    assert claim is not None
+    actor = house.bearer(claim.token)
+    house.do(finish_task, by=actor, task_id=task, body=FinishTask(reason=ExitReason.COMPLETED), settings=house.settings)
+
+    def known_after(days: int) -> bool:
+        def shifted(tx: Transaction) -> None:
+            settings, now = house.settings, tx.now() + timedelta(days=days)
+            tx.now = lambda: now  # type: ignore[method-assign]
+            assert begin_sweep(tx, settings=settings)
+
+        house.store.write(shifted)
+        return bool(house.store.read(lambda tx: tx.principals.by_token(hash_token(claim.token))))
+
+    assert known_after(29)
+    assert not known_after(31)
 
 
 def test_an_attempt_that_was_superseded_changes_nothing(house: House) -> None:

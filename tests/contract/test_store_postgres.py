@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from orchestrator.api.hub import Hub
 from orchestrator.errors import InvalidRequest, Unavailable
+from orchestrator.services.reconcile import begin_sweep
+from orchestrator.settings import Settings
 from orchestrator.store.sql import open_store
 from orchestrator.store.testing.records import a_task, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from orchestrator.records.event import Event
     from orchestrator.store.protocol import Store, Transaction
@@ -79,6 +86,32 @@ def test_a_duty_is_had_by_one_process_at_a_time(stores: tuple[Store, Store]) -> 
 
     assert one.write(work) == (True, False)
     assert other.write(lambda tx: tx.claim_duty("sweep"))
+
+
+def test_of_two_servers_one_sweeps_in_a_period(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    one, other = stores
+    sweep = partial(begin_sweep, settings=Settings(home=tmp_path))
+    assert one.write(lambda tx: (tx.claim_duty("reconcile"), other.write(sweep))) == (True, False)
+    assert one.write(sweep)
+    assert not other.write(sweep)
+    one.write(lambda tx: tx.put_setting("last_sweep_at", (tx.now() - timedelta(seconds=5)).isoformat()))
+    assert other.write(sweep)
+    assert not one.write(sweep)
+
+
+def test_whoever_waits_is_woken_by_what_another_process_commits(stores: tuple[Store, Store]) -> None:
+    one, other = stores
+    hub = Hub(other)
+
+    async def wait() -> bool:
+        with hub.waiting(subject="whatever") as waiter:
+            while await waiter.wait(0.3):  # it is told once when it begins to listen
+                pass
+            one.write(lambda tx: tx.events.append(an_event()))
+            return await waiter.wait(5)
+
+    assert asyncio.run(wait())
+    hub.close()
 
 
 def test_broken_connections_are_replaced_without_a_word(postgres_url: str, stores: tuple[Store, Store]) -> None:

@@ -11,13 +11,16 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import event, make_url
 
 from orchestrator.errors import InvalidRequest, NoSpace, Unavailable
 from orchestrator.store.sql import open_store
+from orchestrator.store.sql.sqlite import SqliteStore
 from orchestrator.store.testing.records import a_task, an_event
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from sqlite3 import Cursor
 
     from orchestrator.store.protocol import Transaction
 
@@ -144,3 +147,16 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database at all, but long enough to have a header" * 100)
     with pytest.raises(Unavailable, match=r"database\.sqlite"):
         open_store(f"sqlite:///{path}")
+
+
+def test_a_triggers_active_tasks_are_counted_without_looking_at_every_firing(sqlite_url: str) -> None:
+    plan: list[str] = []
+    with closing(SqliteStore(make_url(sqlite_url))) as store:
+
+        @event.listens_for(store._readers, "before_cursor_execute")
+        def explain(_: object, cursor: Cursor, statement: str, parameters: tuple[object, ...], *_rest: object) -> None:
+            plan.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+        store.read(lambda tx: tx.tasks.active_of_trigger("0" * 32))
+    assert plan[0].startswith("SEARCH tasks USING INDEX ix_tasks_status"), plan
+    assert not any(step.startswith("SCAN") or "ix_firings" in step for step in plan), plan

@@ -104,6 +104,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130, output
+    assert "\nending\n" in output
     assert left_behind(home) == []
 
 
@@ -114,3 +115,16 @@ def test_a_folder_without_days_is_named_and_nothing_starts(tmp_path: Path) -> No
     assert str(tmp_path) in output
     assert "--data" in output
     assert not (tmp_path / "home").exists()
+
+
+def test_a_demo_that_fails_keeps_its_state_and_says_where(tmp_path: Path) -> None:
+    closed = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    run = demo("--executor", "process", environment=closed)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 1, output
+    assert "… installing scikit-learn" in output
+    (home,) = tmp_path.glob("retrain-demo-*")
+    assert f"its state stays in {home}" in output
+    assert (home / "logs" / "environment.log").read_text()
+    assert "Traceback" not in output
+    assert left_behind(home) == []

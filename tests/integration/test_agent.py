@@ -123,6 +123,7 @@ def test_a_script_that_raises_fails_with_its_traceback(
     detail = ended(task)
     assert (detail["task"]["status"], detail["task"]["status_reason"]) == ("failed", "script_failed")
     assert detail["attempts"][-1]["exit_code"] == 1
+    assert detail["task"]["status_message"] == "ValueError: not mine"
     assert "ValueError: not mine" in console(client, task)
     assert "script.py" in console(client, task)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
+from blake3 import blake3
 
 from orchestrator.api.app import create_app
 from orchestrator.blobs import BlobStore
@@ -125,10 +128,56 @@ def test_an_agent_cannot_claim_for_another(api: Requests) -> None:
 def test_an_agent_claims_only_from_the_queues_of_its_token(api: Requests) -> None:
     agent = api.using(token_of(api, role="agent", queues=["services"]))
     body = {"name": token_of(api)[:20], "hostname": "h", "version": "1", "executor": "process"}
-    made = agent.post("/agents", body | {"slots": [{"name": "s", "queues": ["default"]}]}).body["id"]
-    refused = agent.post(f"/agents/{made}/claim", {"slot": "s"})
+    refused = agent.post("/agents", body | {"slots": [{"name": "s", "queues": ["default"]}]})
     assert refused.status == 403
     assert "services" in refused.body["error"]["message"]
+    made = agent.post("/agents", body | {"slots": [{"name": "s", "queues": ["default", "services"]}]}).body
+    assert made["slots"][0]["queues"] == ["services"]
+    served = {each["name"]: each["agents"] for each in api.get("/queues").body["items"]}
+    assert made["name"] in served["services"]
+    assert made["name"] not in served["default"]
+
+
+def test_an_attempt_that_an_operator_enqueued_uploads_its_own_results(api: Requests, project: str) -> None:
+    operator = api.using(token_of(api, role="operator"))
+    task = api.post("/tasks", {"project": project, "name": "n", "packages": {"python": "3.11.7"}}).body["id"]
+    api.post("/queues", {"name": project})
+    slots = [{"name": "s", "queues": [project]}]
+    agent = api.post("/agents", {"name": project, "hostname": "h", "version": "1", "executor": "p", "slots": slots})
+    assert operator.post(f"/tasks/{task}/enqueue", {"queue": project}).status == 200
+    attempt = api.using(api.post(f"/agents/{agent.body['id']}/claim", {"slot": "s"}).body["token"])
+    assert attempt.get("/tokens/self").body["lent_role"] == "operator"
+    data = project.encode()
+    digest = "blake3:" + blake3(data).hexdigest()
+    assert attempt.post("/blobs/missing", {"digests": [digest]}).body == {"missing": [digest]}
+    assert attempt.put(f"/blobs/{digest}", data).status == 200
+    assert attempt.post("/blobs", data).body["digest"] == digest
+    artifact = {"name": "a", "kind": "file", "filename": "a", "digest": digest, "size_bytes": len(data)}
+    assert attempt.put(f"/tasks/{task}/artifacts", artifact).status == 200
+    assert attempt.put(f"/tasks/{task}/lock", {"lock": digest}).status == 200
+    assert attempt.post("/tasks", {"project": project, "name": "n"}).status == 403
+    assert operator.put(f"/blobs/{digest}", data).status == 403
+
+
+def test_the_token_of_an_attempt_that_ended_is_good_for_nothing(
+    api_server: RunningServer, api: Requests, project: str
+) -> None:
+    task = api.post("/tasks", {"project": project, "name": "n"}).body["id"]
+    token = api.post(f"/tasks/{task}/start", {}).body["token"]
+    attempt = api.using(token)
+    attempt.post(f"/tasks/{task}/finish", {"reason": "completed"})
+    assert attempt.get("/tokens/self").status == 409
+    digest = "blake3:" + blake3(project.encode()).hexdigest()
+    assert attempt.put(f"/blobs/{digest}", project.encode()).status == 409
+    connection = http.client.HTTPConnection(urlsplit(api_server.url).netloc, timeout=5)
+    connection.putrequest("PUT", f"/api/v1/blobs/{digest}")
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.putheader("Content-Length", str(1 << 40))
+    connection.endheaders()
+    assert connection.getresponse().status == 409  # before a byte was sent
+    connection.close()
+    stored = [path.name for path in (api_server.settings.home / "blobs").rglob("*")]
+    assert digest[9:] not in stored
 
 
 def test_a_grant_ends_at_its_project(api: Requests, project: str) -> None:

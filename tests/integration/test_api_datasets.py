@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -134,6 +135,25 @@ def test_names_that_are_odd_but_harmless_are_kept_exactly(api: Requests, draft: 
     version = draft(dict.fromkeys(names, b"1"))
     paths = [entry["path"] for entry in api.get(f"/datasets/{version}/entries").body["items"]]
     assert paths == sorted(names, key=str.encode)
+
+
+@pytest.mark.parametrize("size", [300, 3 * CHUNK_BYTES])
+def test_a_corrupt_blob_is_missing_once_it_was_read_and_whole_after_the_next_upload(
+    api_server: RunningServer, api: Requests, size: int
+) -> None:
+    data = os.urandom(size)
+    digest = digest_of(data)
+    api.put(f"/blobs/{digest}", data)
+    stored = next(path for path in (api_server.settings.home / "blobs").rglob("*") if path.name == digest[9:])
+    stored.chmod(0o644)
+    stored.write_bytes(b"X" + data[1:])
+    assert api.post("/blobs/missing", {"digests": [digest]}).body["missing"] == []
+    with contextlib.suppress(http.client.IncompleteRead):
+        assert api.get(f"/blobs/{digest}").body["error"]["code"] == "digest_mismatch"
+    assert api.post("/blobs/missing", {"digests": [digest]}).body["missing"] == [digest]
+    assert api.get(f"/blobs/{digest}").status == 404
+    assert api.put(f"/blobs/{digest}", data).status == 200
+    assert api.get(f"/blobs/{digest}").body == data
 
 
 def test_tags_on_a_draft_count_when_it_is_finalized(api: Requests, draft: Callable[..., str]) -> None:

@@ -197,6 +197,20 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(api_server: Runni
     connection.close()
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "tasks"), ("PUT", "events/cursors/console")])
+def test_a_body_that_grows_too_large_is_refused_though_nobody_announced_its_length(
+    api_server: RunningServer, method: str, path: str
+) -> None:
+    connection = http.client.HTTPConnection(urlsplit(api_server.url).netloc, timeout=10)
+    pieces = [b" " * (1 << 20)] * (LARGEST_BODY_BYTES // (1 << 20) + 1)
+    headers = {"Authorization": f"Bearer {api_server.token}", "Content-Type": "application/json"}
+    connection.request(method, f"/api/v1/{path}", iter(pieces), headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert response.status == 422
+    assert "32 MiB" in json.loads(response.read())["error"]["message"]
+    connection.close()
+
+
 def test_what_does_not_exist_is_said_in_the_same_words(api: Requests) -> None:
     for path in ("/nothing", "/tasks/x", f"/datasets/{'0' * 32}", "/triggers/x", "/api/nothing", "/"):
         reply = api.get(path)

@@ -254,6 +254,10 @@ def test_the_rights_of_a_trigger_end_with_the_token_that_registered_it(
         ({"parameters": {"Args/epochs": "many"}}, "invalid_request", "int"),
         ({"name": "${nothing}"}, "unknown_template_name", "dataset.id"),
         ({"queue": "defualt"}, "not_found", "default"),
+        ({"name": "line\n${dataset.id}"}, "invalid_request", "one line"),
+        ({"tags": ["${nothing}"]}, "unknown_template_name", "dataset.id"),
+        ({"queue": "${dataset.name}"}, "invalid_request", "templates"),
+        ({"project": "p/${dataset.name}"}, "invalid_request", "templates"),
         ({"task": "0" * 32}, "not_found", "retrain task list"),
     ],
 )
@@ -274,6 +278,24 @@ def test_a_trigger_may_add_parameters_where_it_says_so(
     (result,) = fire(trigger, event)
     values = {each["name"]: each["value"] for each in api.get(f"/tasks/{result['task_id']}/parameters").body["items"]}
     assert values["General/new"] == f"s3://b/{event['subject']}/x"
+
+
+def test_tags_of_a_clone_are_filled_and_a_list_becomes_all_of_them(
+    api: Requests, register: Register, tagged: Tagged, fire: Fire
+) -> None:
+    trigger = register(tags=["v${dataset.version}", "${dataset.tags}", "plain"]).body
+    (result,) = fire(trigger, tagged("Blue", "Production"))
+    tags = api.get(f"/tasks/{result['task_id']}").body["task"]["tags"]
+    assert tags == ["Blue", "Production", "plain", "reference", "v1.0.0"]
+
+
+def test_a_clone_that_was_taken_out_of_its_queue_is_not_active(
+    api: Requests, register: Register, tagged: Tagged, fire: Fire
+) -> None:
+    trigger = register(max_active=1).body
+    (launched,) = fire(trigger, tagged())
+    api.post(f"/tasks/{launched['task_id']}/dequeue")
+    assert fire(trigger, tagged())[0]["outcome"] == "launched"
 
 
 def test_a_dry_run_says_what_would_be_and_makes_nothing(
@@ -319,6 +341,22 @@ def test_waiting_for_events_ends_with_the_cursor_that_was_sent(api: Requests) ->
     assert api.get("/events?after=1000000000&wait=0.2").body == {"items": [], "next": "1000000000"}
     assert 0.2 <= time.monotonic() - began < 2
     assert api.get("/events?wait=26").status == 422
+
+
+def test_a_reader_of_a_part_of_the_log_moves_past_what_it_may_not_see(api: Requests, project: str) -> None:
+    token = api.post("/tokens", {"name": "s", "role": "scheduler", "project": project}).body["token"]
+    reader = api.using(token)
+    api.post("/tasks", {"project": project, "name": "own"})
+    api.post("/tasks", {"project": f"{project}-other", "name": "foreign"})
+    newest = api.get("/events/recent?limit=1").body["items"][0]["id"]
+    page = reader.get("/events?after=0&limit=5").body
+    assert len(page["items"]) == 1
+    assert int(page["next"]) >= newest
+    assert reader.get("/events?after=0&limit=1").body["next"] == str(page["items"][0]["id"])
+    api.post("/tasks", {"project": f"{project}-other", "name": "foreign"})
+    page = reader.get(f"/events?after={newest}&wait=0.2").body
+    assert page["items"] == []
+    assert int(page["next"]) > newest
 
 
 def test_a_reader_never_goes_back(api: Requests, project: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +80,14 @@ def run_by_hand(client: Client, task: str) -> Client:
     return Client(client.url, claim["token"])
 
 
+def claim(client: Client) -> Client:
+    """Claim what is queued, as an agent would, and return a client that writes for its attempt."""
+    slots = [{"name": "main", "queues": ["default"]}]
+    about = {"name": "node", "hostname": "node", "version": "1", "executor": "process", "slots": slots}
+    agent = client.post("/agents", about)["id"]
+    return Client(client.url, client.post(f"/agents/{agent}/claim", {"slot": "main"})["token"])
+
+
 def published(retrain: Command, tmp_path: Path, *, name: str = "sensors") -> str:
     """Make a final version with two files."""
     files = tmp_path / f"files-{time.monotonic_ns()}"
@@ -95,6 +104,7 @@ class TestTasks:
         assert "occupancy/training" in retrain("task", "list").stdout
         (item,) = retrain.json("task", "list")
         assert item["id"] == reference
+        assert reference in retrain("task", "list").stdout
         assert retrain.json("task", "list", "--status", "queued") == []
         assert retrain.json("task", "list", "--project", "occupancy", "--name", "training") == [item]
 
@@ -115,6 +125,43 @@ class TestTasks:
         assert retrain.json("task", "show", "occupancy/sub/other")["id"] == other
         assert retrain.json("task", "show", "other")["id"] == other
         assert retrain.json("task", "show", reference[:30])["id"] in {reference, newer}
+
+    def test_a_name_may_hold_a_slash(self, retrain: Command, client: Client) -> None:
+        task = make_task(client, project="a/b", name="c/d")
+        assert retrain.json("task", "show", "a/b/c/d")["id"] == task
+        assert retrain.json("task", "show", "c/d")["id"] == task
+        version = client.post("/datasets", {"project": "a", "name": "b/c@d"})["id"]
+        assert retrain.json("dataset", "show", "a/b/c@d")["id"] == version
+        assert retrain.json("dataset", "show", "a/b/c@d@1.0.0")["id"] == version
+
+    def test_show_tells_none_from_the_empty_text_and_shortens_what_is_long(
+        self, retrain: Command, client: Client
+    ) -> None:
+        values = [("a", "none", ""), ("b", "string", ""), ("c", "string", "x" * 10_000)]
+        parameters = [{"name": f"General/{name}", "type": kind, "value": value} for name, kind, value in values]
+        task = client.post("/tasks", {"project": "p", "name": "n", "parameters": parameters})["id"]
+        text = retrain("task", "show", task).stdout
+        assert "General/a  None\n" in text
+        assert 'General/b  ""\n' in text
+        assert "x… (10,000 characters)" in text
+        assert len(text) < 1000
+
+    def test_show_names_the_agent_and_the_tree(self, retrain: Command, client: Client) -> None:
+        source = {"tree": "ab" * 20, "patch": None}
+        task = client.post("/tasks", {"project": "p", "name": "n", "source": source})["id"]
+        client.post(f"/tasks/{task}/enqueue", {"queue": "default"})
+        claim(client).close()
+        text = retrain("task", "show", task).stdout
+        assert "captured, tree abababababab…" in text
+        assert "by hand" not in text
+        assert retrain.json("agents", "list")[0]["id"] in text
+
+    def test_the_beginning_of_several_ids_says_so(self, retrain: Command, client: Client, reference: str) -> None:
+        other = make_task(client)
+        message = retrain("task", "show", reference[:4], code=2).stderr
+        assert f"The ids of 2 tasks begin with '{reference[:4]}'" in message
+        assert other in message
+        assert "4 digits" in retrain("task", "show", reference[:3], code=1).stderr
 
     def test_an_ambiguous_name_lists_what_it_may_be(self, retrain: Command, client: Client, reference: str) -> None:
         other = make_task(client, project="elsewhere")
@@ -180,6 +227,22 @@ class TestTasks:
         assert following.returncode == 1
         assert "task failed" in errors
 
+    def test_following_misses_no_attempt_however_short(
+        self, variables: dict[str, str], client: Client, reference: str
+    ) -> None:
+        with run_by_hand(client, reference) as attempt:
+            attempt.put_bytes(f"/tasks/{reference}/console", b"first\n", offset=0)
+            with started(variables, "task", "logs", "-f", reference) as following:
+                assert following.stdout.readline() == "first\n"
+                attempt.post(f"/tasks/{reference}/enqueue", {"queue": "default"})
+                for word, reason in ((b"second\n", "lost"), (b"third\n", "completed")):
+                    with claim(client) as newer:
+                        newer.put_bytes(f"/tasks/{reference}/console", word, offset=0)
+                        newer.post(f"/tasks/{reference}/finish", {"reason": reason})
+                output, errors = following.communicate(timeout=10)
+        assert output == "second\nthird\n"
+        assert "--- attempt 3 ---" in errors
+
     def test_metrics_show_each_series_and_its_course(self, retrain: Command, client: Client, reference: str) -> None:
         assert "no scalars" in retrain("task", "metrics", reference).stdout
         points = {"title": "loss", "series": "train", "steps": [1, 2, 3], "times": [1.0] * 3, "values": [3.0, 2.0, 1.0]}
@@ -189,6 +252,24 @@ class TestTasks:
         assert "█▅▁" in text or "█▄▁" in text
         (summary,) = retrain.json("task", "metrics", reference)
         assert (summary["count"], summary["last"]) == (3, 1.0)
+
+    def test_lists_stay_one_line_a_row_on_a_narrow_terminal(
+        self, retrain: Command, variables: dict[str, str], client: Client
+    ) -> None:
+        name = "a long name of a task that fills a line"
+        task = make_task(client, project="some/deep/project", name=name)
+        client.post("/datasets", {"project": "some/deep/project", "name": name, "tags": ["one tag", "another tag"]})
+        retrain(
+            "trigger", "add", f"on {name}", "--task", task, "--project", "some/deep/project", "--on-tag", "Production"
+        )
+        retrain("token", "create", name, "--project", "some/deep/project", "--days", "3")
+        client.post(f"/tasks/{task}/enqueue", {"queue": "default"})
+        claim(client).close()
+        for group in ("task", "trigger", "token", "dataset", "agents"):
+            rows = len(retrain.json(group, "list"))
+            lines = on_terminal(variables, group, "list", columns=80)
+            assert len(lines) == rows + 1, lines
+            assert all(len(line) <= 80 for line in lines), lines
 
 
 class TestDatasets:
@@ -232,6 +313,27 @@ class TestDatasets:
         assert draft in retrain("dataset", "remove", "occupancy/sensors", "a.csv").stdout
         assert retrain.json("dataset", "show", draft)["file_count"] == 1
         retrain("dataset", "remove", "occupancy/sensors", "nothing.csv", code=1)
+
+    def test_a_final_version_says_how_to_go_on(self, retrain: Command, tmp_path: Path) -> None:
+        published(retrain, tmp_path)
+        (tmp_path / "new.csv").write_text("new\n")
+        command = "retrain dataset create occupancy sensors --parent occupancy/sensors@1.0.0"
+        for name in ("occupancy/sensors@1.0.0", "occupancy/sensors"):
+            assert command in retrain("dataset", "add", name, str(tmp_path / "new.csv"), code=1).stderr
+        assert command in retrain("dataset", "remove", "occupancy/sensors@1.0.0", "a.csv", code=1).stderr
+        retrain(*command.split()[1:])
+        assert "1 new" in retrain("dataset", "add", "occupancy/sensors", str(tmp_path / "new.csv")).stdout
+
+    def test_adding_nothing_is_an_error_that_says_what_was_looked_for(self, retrain: Command, tmp_path: Path) -> None:
+        retrain("dataset", "create", "occupancy", "sensors")
+        (tmp_path / "labelled").mkdir()
+        folder = str(tmp_path / "labelled")
+        assert folder in retrain("dataset", "add", "occupancy/sensors", folder, code=1).stderr
+        (tmp_path / "labelled" / "a.txt").write_text("a")
+        result = retrain("dataset", "add", "occupancy/sensors", folder, "--wildcard", "*.csv", code=1)
+        assert "'*.csv'" in result.stderr
+        (tmp_path / "labelled" / "bad\udcff.csv").write_text("b")
+        assert folder in retrain("dataset", "add", "occupancy/sensors", folder, code=2).stderr
 
     def test_what_is_not_there_is_an_error_that_names_it(self, retrain: Command, tmp_path: Path) -> None:
         retrain("dataset", "create", "occupancy", "sensors")
@@ -299,6 +401,9 @@ class TestTriggers:
         assert meant in result.stderr
         assert retrain.json("trigger", "list") == []
 
+    def test_the_beginning_of_its_id_is_enough(self, retrain: Command, nightly: str) -> None:
+        assert retrain.json("trigger", "show", nightly[:13])["id"] == nightly
+
     @pytest.mark.usefixtures("nightly")
     def test_a_mistyped_name_lists_the_near_misses(self, retrain: Command) -> None:
         assert "nightly" in retrain("trigger", "show", "nighly", code=1).stderr
@@ -338,6 +443,9 @@ def test_queues_and_agents_are_listed(retrain: Command, client: Client) -> None:
     slots = [{"name": "main", "queues": ["gpu"]}]
     client.post("/agents", {"name": "a", "hostname": "h", "version": "1", "executor": "process", "slots": slots})
     assert "main: gpu" in retrain("agents", "list").stdout
+    assert "listening" in retrain("agents", "list").stdout
+    patient = Command(retrain.variables | {"RETRAIN_AGENT_SEEN_SECONDS": "0.000001"})
+    assert "silent for 0 s" in patient("agents", "list").stdout
     assert retrain.json("agents", "list")[0]["name"] == "a"
 
 
@@ -350,6 +458,29 @@ def test_a_server_is_served_until_it_is_ended(tmp_path: Path, redis_url: str) ->
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=10)
     assert server.returncode == 0
+
+
+def on_terminal(variables: dict[str, str], *arguments: str, columns: int) -> list[str]:
+    """Run the command on a terminal and return the lines that it shows, without colours."""
+    ours, its = os.openpty()
+    command = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.cli.main", *arguments],
+        env=os.environ | variables | {"COLUMNS": str(columns)},
+        stdout=its,
+    )
+    os.close(its)
+    text = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # how a terminal tells that nobody is on the other side
+            break
+        if not part:
+            break
+        text += part
+    os.close(ours)
+    assert command.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).splitlines()
 
 
 def started(variables: dict[str, str], *arguments: str) -> subprocess.Popen[str]:

@@ -13,8 +13,13 @@ from rq import Queue as RqLine
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from orchestrator.api.bell import Bell
+from orchestrator.api.testing import running_server
 from orchestrator.errors import InvalidRequest
 from orchestrator.queues import RqQueue, connect
+from orchestrator.records.event import EventType
+from orchestrator.store.sql import open_store
+from orchestrator.store.testing.records import an_event
 from orchestrator.tickets import TICKET_FUNCTION, Ticket
 
 if TYPE_CHECKING:
@@ -81,6 +86,38 @@ def test_a_redis_that_is_not_there_fails_within_seconds() -> None:
     with closing(RqQueue(url)) as queue, pytest.raises(redis.RedisError):
         queue.ring("gpu", task_id=TASK, attempt=1)
     assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("url", ["redis.internal:6379", "http://host", "redis://host:port/0", "", "redis://[::1"])
+def test_a_queue_is_not_made_of_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(InvalidRequest, match="REDIS_URL"):
+        RqQueue(url)
+
+
+def test_a_server_does_not_start_with_a_redis_url_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="REDIS_URL"), running_server(tmp_path, redis_url="redis.internal:6379"):
+        pass
+
+
+class LateQueue(RqQueue):
+    """A doorbell whose first steps fail, as they do where a library is being replaced under a running server."""
+
+    def prepare(self) -> None:
+        """Fail."""
+        raise ImportError("half a library")
+
+
+def test_a_bell_that_is_not_ready_rings_all_the_same(
+    redis_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path}/d.sqlite")) as store, closing(LateQueue(redis_url)) as queue:
+        bell = Bell(store, queue=queue)
+        bell.start()
+        event = an_event(type=EventType.TASK_QUEUED, subject=TASK, data={"queue": "gpu", "attempt": 1})
+        store.write(lambda tx: tx.events.append(event))
+        bell.close()
+        assert queue.waiting("gpu") == 1
+    assert "the bell is not ready" in caplog.text
 
 
 def test_a_url_that_is_none_is_refused_without_showing_its_password() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,16 @@ import pytest
 
 from orchestrator import Dataset
 from orchestrator.api.testing import running_server
-from orchestrator.errors import Conflict, DigestMismatch, HeadMoved, InvalidPath, InvalidRequest, NotFound
+from orchestrator.errors import (
+    Conflict,
+    DigestMismatch,
+    Forbidden,
+    HeadMoved,
+    InvalidPath,
+    InvalidRequest,
+    NotFound,
+    ServerUnreachable,
+)
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.local_copy import local_copy
 from orchestrator.sdk.session import session
@@ -206,15 +217,31 @@ def test_what_does_not_exist_is_not_found(name: str) -> None:
         Dataset.get(dataset_name=name)
 
 
+def test_an_id_that_is_empty_or_a_path_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="dataset_id is empty"):
+        Dataset.get(dataset_id="")
+    with pytest.raises((NotFound, InvalidRequest)):
+        Dataset.get(dataset_id="../tasks")
+
+
 def test_plots_are_kept_with_the_version(name: str) -> None:
     version = draft(name)
     logger = version.get_logger()
     logger.report_scatter2d(title="CO2", series="2015-02-05", scatter=[(1, 2.5), (2, 3)], iteration=0)
     logger.report_scalar("rows", "all", 12)
+    logger.report_scatter2d("CO2", "gaps", [(math.nan, 1), (2, -math.inf)])
+    logger.report_scalar("rows", "mean", math.nan)
     logger.report_text("note", "as it came")
     with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
-        kept = {each["title"]: each["data"] for each in client.get(f"/datasets/{version.id}/reports")["items"]}
-    assert kept == {"CO2": [[1.0, 2.5], [2.0, 3.0]], "rows": 12.0, "note": "as it came"}
+        reports = client.get(f"/datasets/{version.id}/reports")["items"]
+    kept = {(each["title"], each["series"]): each["data"] for each in reports}
+    assert kept == {
+        ("CO2", "2015-02-05"): [[1.0, 2.5], [2.0, 3.0]],
+        ("CO2", "gaps"): [[None, 1.0], [2.0, None]],
+        ("rows", "all"): 12.0,
+        ("rows", "mean"): None,
+        ("note", ""): "as it came",
+    }
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut"])
@@ -246,6 +273,60 @@ def test_many_processes_make_one_copy(folder: Path, name: str) -> None:
     copies = {process.communicate(timeout=60)[0].strip() for process in started}
     assert copies == {str(version.get_local_copy())}
     assert files(version.get_local_copy()) == files(folder)
+
+
+def test_what_one_has_downloaded_another_gets_only_if_he_may_read_it(
+    server: RunningServer, folder: Path, name: str, tmp_path: Path
+) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    with Client(server.url, server.token) as client:
+        local_copy(client, version.id, cache=tmp_path / "cache")
+        stranger = client.post("/tokens", {"name": "stranger", "role": "editor", "project": "elsewhere"})
+    with Client(server.url, stranger["token"]) as client, pytest.raises((NotFound, Forbidden)):
+        local_copy(client, version.id, cache=tmp_path / "cache", unasked=True)
+
+
+def test_a_copy_serves_by_hand_while_the_server_is_away(folder: Path, name: str, tmp_path: Path) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    copy = version.get_local_copy()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with Client(url) as away:
+            cache = tmp_path / "home" / "cache"
+            assert local_copy(away, version.id, cache=cache, unasked=True) == copy
+            with pytest.raises(ServerUnreachable):
+                local_copy(away, version.id, cache=cache)
+
+
+def test_files_of_a_copy_that_someone_wrote_to_are_restored(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    copy = version.get_local_copy()
+    assert version.get_local_copy() == copy
+    assert capsys.readouterr().err == ""
+    draft(name).finalize()  # another version of the same files, and so of the same blobs
+    copy.chmod(0o755)
+    (copy / "a.csv").unlink()
+    for harmed in (copy / "sub" / "b.csv", copy / "sub" / "run.sh"):
+        harmed.chmod(0o755)
+        harmed.write_text("x" * len(harmed.read_bytes()))
+    another = Dataset.get(dataset_project="room", dataset_name=name).get_local_copy()
+    assert another != copy
+    assert files(another) == files(folder)
+    assert version.get_local_copy() == copy
+    assert files(copy) == files(folder)
+    assert "3 files" in capsys.readouterr().err
+    assert {path.stat().st_mode & 0o777 for path in copy.rglob("*.csv")} == {0o444}
+    assert (copy / "sub" / "run.sh").stat().st_mode & 0o777 == 0o555
+    assert (copy / "sub").stat().st_mode & 0o777 == copy.stat().st_mode & 0o777 == 0o555
 
 
 def test_a_copy_that_was_broken_off_is_made_anew(folder: Path, name: str, tmp_path: Path) -> None:

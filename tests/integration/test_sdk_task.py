@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,7 +120,11 @@ def eventually(ready: Callable[[], bool], *, seconds: float = 10) -> None:
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     assert process.stderr is not None
-    return process.stdout.readline().strip() or process.stderr.read()
+    line = process.stdout.readline().strip()
+    if not line:
+        errors = process.stderr.read()
+        pytest.fail(f"the script ended with {process.wait()} before its first line: {errors!r}")
+    return line
 
 
 def leftovers(variables: dict[str, str]) -> list[str]:
@@ -256,6 +262,20 @@ def test_a_request_to_stop_interrupts_even_a_sleep(start: Callable[..., subproce
     assert "a stop was requested" in console(client, task["id"])
 
 
+def test_a_request_to_stop_that_comes_before_the_first_line_is_heard(
+    start: Callable[..., subprocess.Popen[str]], client: Client, repository: Path
+) -> None:
+    before = len(list(client.pages("/tasks", project="room")))
+    (repository / "slow.py").write_text("import time\ntime.sleep(60)\n")
+    process = start(f"{BEGIN}\nimport slow")
+    eventually(lambda: len(list(client.pages("/tasks", project="room"))) > before)
+    eventually(lambda: newest(client)["task"]["status"] == "in_progress")
+    client.post(f"/tasks/{newest(client)['task']['id']}/stop")
+    _, err = process.communicate(timeout=20)
+    task = newest(client)["task"]
+    assert (task["status"], task["status_reason"]) == ("stopped", "stopped"), err
+
+
 def test_without_a_server_the_script_runs_and_one_line_says_so(
     start: Callable[..., subprocess.Popen[str]], variables: dict[str, str]
 ) -> None:
@@ -288,6 +308,48 @@ def test_without_a_server_the_script_runs_and_one_line_says_so(
     assert url in err
     assert "retrain up" in err
     assert leftovers(variables) == []
+
+
+@pytest.mark.parametrize("status", [404, 500, 507])
+def test_a_server_that_cannot_take_a_run_lets_it_go_on_unrecorded(
+    start: Callable[..., subprocess.Popen[str]], status: int
+) -> None:
+    class Failing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code = {500: "of_next_year", 507: "no_space"}.get(status)
+            body = json.dumps({"error": {"code": code, "message": "cannot"}} if code else "Not Found").encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        process = start(
+            f"""{BEGIN}
+try:
+    task.execute_remotely()
+except Exception as error:
+    print(error)
+""",
+            RETRAIN_URL=f"http://127.0.0.1:{server.server_port}",
+        )
+        out, err = process.communicate(timeout=30)
+        server.shutdown()
+    assert process.returncode == 0, err
+    assert err.count("tracking is off") == 1
+    assert ("no retrain server" in err) == (status == 404)
+    assert "Start one on this machine: retrain up." in out
+
+
+def test_what_cannot_be_recorded_is_said_once(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start(f'{BEGIN}\nfor _ in range(2): task.connect({{"n": 1, "device": object(), "hook": print}})')
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert err == "retrain: not recorded, for they are no plain values: General/device (object)\n"
 
 
 def test_a_wrong_token_ends_the_script_with_a_sentence(start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -352,6 +414,7 @@ def test_a_server_that_never_returns_neither_blocks_nor_fails_the_script(
     (name,) = leftovers(variables)
     assert f"what could not be sent is kept in {variables['RETRAIN_HOME']}/offline/{name}" in err
     kept = tmp_path / "home" / "offline" / name
+    assert not (kept / "join.json").exists()  # it would hold the attempt's token
     (backlog,) = kept.glob("backlog-*")
     messages = [json.loads(line) for line in backlog.read_text().splitlines()]
     assert sum(len(each["steps"]) for each in messages[0]["body"]["points"]) == 1000
@@ -515,7 +578,7 @@ def test_a_task_is_found_cloned_changed_and_enqueued_from_code(
         from orchestrator import Task
         from orchestrator.errors import InvalidRequest, NotFound, TaskEnded, UnknownParameter
         made = Task.init(project_name="room", task_name="reference")
-        made.connect({"rate": 0.1, "id": "a"})
+        made.connect({"rate": 0.1, "id": "a", "seed": None})
         made.close()
         reference = Task.get_task(project_name="room", task_name="reference")
         assert reference.id == made.id == Task.get_task(task_id=made.id[:31]).id
@@ -525,11 +588,17 @@ def test_a_task_is_found_cloned_changed_and_enqueued_from_code(
         except UnknownParameter as error:
             assert "General/rate" in str(error)
         clone = Task.clone(reference, name="again", parameters={"General/rate": 0.2})
-        assert clone.status == "created" and clone.get_parameters() == {"General/rate": 0.2, "General/id": "a"}
+        assert clone.status == "created" and clone.parameters["General/rate"] == 0.2
         clone.set_parameters({"id": "b"})
         assert clone.parameters["General/id"] == "b"
         clone.add_tags("cloned")
         assert clone.get_tags() == ["cloned"] or "cloned" in clone.get_tags()
+        clone.set_parameters({"id": "c"})
+        seed = Task.clone(reference, parameters={"General/seed": 3})
+        assert seed.parameters["General/seed"] == 3
+        seed = Task.clone(reference)
+        seed.set_parameters({"seed": [1, 2]})
+        assert seed.parameters["General/seed"] == [1, 2]
         assert Task.enqueue(clone, queue_name="services") is clone and clone.status == "queued"
         try:
             clone.wait_for_status(timeout=0.2)

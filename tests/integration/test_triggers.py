@@ -219,8 +219,8 @@ scheduler.{start}()
 """
 
 
-def started(script: Path, *, reference: str, start: str) -> subprocess.Popen[str]:
-    script.write_text(SCRIPT.format(reference=reference, start=start))
+def started(script: Path, *, reference: str, start: str, more: str = "") -> subprocess.Popen[str]:
+    script.write_text(SCRIPT.format(reference=reference, start=start) + more)
     return subprocess.Popen([sys.executable, script], cwd=script.parent, stderr=subprocess.PIPE, text=True)
 
 
@@ -231,13 +231,31 @@ def test_a_script_registers_its_triggers_and_serves_them_until_it_is_ended(
     with started(tmp_path / "serve.py", reference=reference, start="start") as script:
         wait_until(lambda: client.get("/triggers")["items"])
         tag(client, dataset, add=("Production",))
-        wait_until(lambda: clones(client, reference))
+        assert script.stderr is not None
+        fired = next(line for line in iter(script.stderr.readline, "") if "trigger fired" in line)
         script.send_signal(signal.SIGTERM)
         _, errors = script.communicate(timeout=10)
     assert script.returncode == 0, errors
     (clone,) = clones(client, reference)
-    assert f"trigger fired: launched {clone['id']}" in errors
+    assert f"trigger fired: launched {clone['id']}" in fired
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("number", "goes_on"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_ctrl_c_ends_the_script_and_not_only_the_serving(
+    client: Client, reference: str, tmp_path: Path, number: signal.Signals, *, goes_on: bool
+) -> None:
+    marker = tmp_path / "went-on"
+    path = tmp_path / "serve.py"
+    with started(path, reference=reference, start="start", more=f"open({str(marker)!r}, 'w').close()") as script:
+        wait_until(lambda: client.get("/triggers")["items"])
+        assert script.stderr is not None
+        assert "scheduler started" in script.stderr.readline()
+        script.send_signal(number)
+        _, errors = script.communicate(timeout=10)
+    assert marker.exists() == goes_on, errors
+    assert script.returncode == (0 if goes_on else -signal.SIGINT)
+    assert "scheduler stopped" in errors
 
 
 def test_a_script_that_starts_remotely_ends_here_and_waits_as_a_service_task(

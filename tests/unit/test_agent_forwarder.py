@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent import deliveries as deliveries_module
 from agent import forwarder as forwarder_module
 from agent.deliveries import Deliveries
 from agent.forwarder import Forwarder
-from agent.spool import Spool
+from agent.spool import Spool, Write
 from agent.upstream import Upstream
 from orchestrator.errors import NotFound
 from orchestrator.sdk.client import Client
@@ -107,7 +108,7 @@ def directory() -> Iterator[Path]:
 @pytest.fixture
 def forwarder(server: Server, directory: Path) -> Iterator[Forwarder]:
     upstream = Upstream(f"http://127.0.0.1:{server.port}", "rt_attempt")
-    deliveries = Deliveries(upstream, Spool(directory / "spool"))
+    deliveries = Deliveries(upstream, Spool(directory / "spool"), set_aside=directory / "set-aside")
 
     def local_dataset(version_id: str) -> Path:
         if version_id != "d" * 32:
@@ -232,6 +233,33 @@ def test_what_the_server_refuses_for_good_holds_nothing_up(
     server.answer = lambda handler: reply(handler, 422, {})
     server.start()
     assert forwarder.deliveries.wait(5)
+
+
+def test_what_the_server_always_fails_at_is_set_aside_and_holds_nothing_up(
+    server: Server, forwarder: Forwarder, script: Client, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "FAILURES", 2)
+    server.answer = lambda handler: reply(handler, 500 if handler.path.endswith("reports") else 200, {})
+    for number in (1, 2):
+        script.post(f"/tasks/{TASK}/reports", {"n": number}, repeatable=True)
+        script.post(SERIES, {"n": number}, repeatable=True)
+    assert forwarder.deliveries.wait(5)
+    assert [json.loads(body)["n"] for _, path, _, body in server.seen if path.endswith("series")] == [1, 2]
+    kept = [Write.decoded(line) for line in (directory / "set-aside").read_bytes().splitlines()]
+    assert [json.loads(write.body)["n"] for write in kept] == [1, 2]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_nothing_is_set_aside_while_the_server_fails_at_everything(
+    server: Server, forwarder: Forwarder, script: Client, directory: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(deliveries_module, "FAILURES", 1)
+    server.answer = lambda handler: reply(handler, status, {})
+    script.post(SERIES, {"n": 1}, repeatable=True)
+    assert not forwarder.deliveries.wait(0.5)
+    server.answer = None
+    assert forwarder.deliveries.wait(5)
+    assert not (directory / "set-aside").exists()
 
 
 def test_a_question_waits_for_a_server_that_restarts(server: Server, script: Client) -> None:

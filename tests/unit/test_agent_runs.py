@@ -9,7 +9,7 @@ import pytest
 
 from agent.forks import fork
 from agent.locks import ProcessLock
-from agent.runs import Ending, Phase, RunDirectory, RunState, clean, unfinished
+from agent.runs import Ending, Phase, RunDirectory, RunState, clean, environments_in_use, unfinished
 from orchestrator.records.task import Attempt, ExitReason, Task
 from orchestrator.wire import Claim
 
@@ -78,6 +78,13 @@ def test_only_runs_whose_end_was_not_told_are_taken_over(runs: Path) -> None:
     RunDirectory(runs / f"{'a' * 32}-1").save(RunState(phase=Phase.FINISHED))
     (runs / ".new-abc").mkdir()
     assert [run.path.name for run in unfinished(runs)] == [f"{'a' * 32}-2"]
+
+
+def test_an_environment_is_in_use_until_its_run_is_finished(runs: Path) -> None:
+    for number, phase in enumerate((Phase.STARTING, Phase.RUNNING, Phase.DRAINING, Phase.FINISHED), start=1):
+        RunDirectory.create(runs, claim(number)).save(RunState(phase=phase, environment=phase.value))
+    RunDirectory.create(runs, claim(5))
+    assert environments_in_use(runs) == {"starting", "running", "draining"}
 
 
 def test_a_run_that_cannot_be_read_holds_nobody_up(runs: Path) -> None:

@@ -2,17 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli.main import COMMANDS, main
+from orchestrator.cli.up import in_other_terminals
 from orchestrator.errors import InvalidRequest, NotFound, ServerUnreachable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -79,6 +77,7 @@ def test_wrong_use_is_exit_code_2(runner: CliRunner, arguments: list[str]) -> No
         (NotFound("There is no such task.", hint="See."), 1),
         (InvalidRequest("That cannot be."), 2),
         (ServerUnreachable("Nobody answers."), 3),
+        (PermissionError(13, "Permission denied", "/some/file"), 2),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -93,3 +92,60 @@ def test_the_exit_code_tells_how_it_went(
     result = runner.invoke(main, ["broken"])
     assert result.exit_code == code
     assert "Traceback" not in result.output
+
+
+def test_an_error_of_the_system_is_one_line_with_the_file(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def broken() -> None:
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    monkeypatch.setattr(type(main), "get_command", lambda *_: broken)
+    result = runner.invoke(main, ["broken"])
+    assert result.stderr.startswith("error: /some/file: Permission denied.")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["up", "--port", "0"], ["demo", "--executor", "process"], ["server"]])
+@pytest.mark.parametrize("home", ["/proc/x", "file", "file/below"])
+def test_a_home_that_cannot_be_is_one_line(runner: CliRunner, tmp_path: Path, command: list[str], home: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    named = str(tmp_path / home)
+    result = runner.invoke(main, [*command, "--home", named], env={"REDIS_URL": "redis://127.0.0.1:9/0"})
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {named} cannot hold the state: ")
+    assert "--home" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("token", ["rt_a\nrt_b", "rt_ö", "rt_a b"])
+def test_a_token_that_cannot_be_sent_is_one_line(runner: CliRunner, token: str) -> None:
+    url = "http://127.0.0.1:9"
+    for command in (["task", "list"], ["scheduler"]):
+        result = runner.invoke(main, command, env={"RETRAIN_URL": url, "RETRAIN_TOKEN": token})
+        assert result.exit_code == 2
+        assert "RETRAIN_TOKEN" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_too_few_days_are_told_with_what_can_be_done(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_text("")
+    result = runner.invoke(main, ["demo", "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "holds 1 CSV file;" in result.stderr
+    assert "--days" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [("It failed", "It failed. Look."), ("It failed.", "It failed. Look."), ("One of:\n  a", "One of:\n  a.\nLook.")],
+)
+def test_a_hint_follows_a_sentence(message: str, text: str) -> None:
+    assert str(NotFound(message, hint="Look.")) == text
+
+
+def test_up_says_what_other_terminals_need_also_where_its_own_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
+    assert f"export RETRAIN_HOME={tmp_path}" in in_other_terminals(tmp_path)
+    assert "RETRAIN_HOME" not in in_other_terminals(Path("~/.retrain").expanduser())

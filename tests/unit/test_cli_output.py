@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -10,8 +11,10 @@ from click.testing import CliRunner
 
 from orchestrator.cli.daemon_log import log_to_stderr
 from orchestrator.cli.options import split_assignment
-from orchestrator.cli.output import ago, print_fields, print_list, size, when
+from orchestrator.cli.output import ago, expiry, print_fields, size, when
 from orchestrator.cli.progress import progress
+from orchestrator.cli.server import for_others
+from orchestrator.cli.table import fit, print_list
 from orchestrator.cli.task_metrics import sparkline
 
 
@@ -28,6 +31,28 @@ def test_columns_are_aligned_and_nothing_is_cut() -> None:
     lines = printed(show).splitlines()
     assert [line.index("TAGS" if number == 0 else "x, y") for number, line in enumerate(lines[:2])] == [302, 302]
     assert lines[2].rstrip() == "b" * 300
+
+
+def test_a_narrow_terminal_shows_one_line_a_row_and_ids_that_are_unique() -> None:
+    ids = [f"019f00000000700{digit}{'a' * 16}" for digit in (0, 0, 1)]
+    ids[1] = ids[1][:20] + "b" * 12
+    lines = [["ID", "TASK", "TYPE", "STATUS"], *([one, "project/" + "n" * 90, "training", "queued"] for one in ids)]
+    shown = fit(lines, expendable=("TYPE",), width=80)
+    assert shown[0] == ["ID", "TASK", "STATUS"]
+    assert [line[0] for line in shown[1:]] == [one[:21] for one in ids]
+    assert all(len("  ".join(line)) <= 80 for line in shown)
+    assert shown[1][1].endswith("n…")
+
+
+def test_a_wide_terminal_shows_every_column_and_cuts_nothing() -> None:
+    lines = [["ID", "TASK", "TYPE"], ["a" * 32, "project/name", "training"], ["", "other", ""]]
+    assert fit(lines, expendable=("TYPE",), width=80) == [lines[0], ["a" * 13, *lines[1][1:]], lines[2]]
+
+
+def test_a_server_that_listens_everywhere_is_called_by_a_name_that_others_can_use() -> None:
+    assert for_others("http://127.0.0.1:8420") == "http://127.0.0.1:8420"
+    for url in ("http://0.0.0.0:8420", "http://[::]:8420"):
+        assert for_others(url).startswith(f"http://{socket.gethostname()}:8420 ")
 
 
 def test_a_list_says_when_there_is_more() -> None:
@@ -81,6 +106,9 @@ def test_times_are_told_as_people_do() -> None:
     assert ago((now - timedelta(hours=5)).isoformat()) == "5 h ago"
     assert ago((now + timedelta(hours=1)).isoformat()) == "0 s ago"
     assert ago(None) == when(None) == ""
+    assert expiry(None) == "never"
+    assert expiry((now + timedelta(days=3, hours=1)).isoformat()) == "in 3 d"
+    assert expiry((now - timedelta(days=3)).isoformat()) == "3 d ago"
     assert when("2026-01-02T03:04:05Z").startswith("2026-01-0")
 
 
@@ -137,6 +165,8 @@ def test_a_daemon_logs_a_line_an_event_with_what_it_was_about(
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(logging.root, "level", logging.WARNING)
     log_to_stderr()
-    logging.getLogger("triggers").info("task claimed", extra={"action": "task_claimed", "task_id": "abc", "slot": None})
+    logging.getLogger("triggers").info(
+        "task claimed", extra={"action": "task_claimed", "task_id": "abc", "slot": None, "color_message": "\x1b[1mtask"}
+    )
     line = capsys.readouterr().err
     assert line.endswith("+00:00 INFO triggers task claimed action=task_claimed task_id=abc\n")

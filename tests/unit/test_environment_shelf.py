@@ -97,6 +97,13 @@ def test_what_is_held_is_never_evicted(shelf: Shelf) -> None:
     assert standing(shelf) == set()
 
 
+def test_what_is_in_use_is_not_evicted_though_nobody_holds_it(shelf: Shelf) -> None:
+    for key in KEYS:
+        put(shelf, key)
+    assert shelf.evict(limit_bytes=0, in_use=lambda: {"aaaa"}) == 2000
+    assert standing(shelf) == {"aaaa"}
+
+
 def test_a_process_that_inherited_the_hold_keeps_the_environment(shelf: Shelf) -> None:
     put(shelf, "aaaa")
     hold = share(shelf.lock("aaaa"))

@@ -102,3 +102,26 @@ def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_images_and_figures_become_png(tmp_path: Path) -> None:
     assert read_back(Image.new("RGB", (2, 2)), tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("text", ["absent/f.csv", "absent/", "/absent/model.pt", "~/x.tar.gz"])
+def test_a_text_that_can_only_be_a_path_is_not_stored_in_place_of_the_file(text: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="upload it in a dict"):
+        prepare("data", text, directory=tmp_path)
+
+
+def test_the_name_of_a_folder_is_not_stored_in_place_of_it(tmp_path: Path) -> None:
+    for named in (str(tmp_path), tmp_path):
+        with pytest.raises(IsADirectoryError, match="make_archive"):
+            prepare("data", named, directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("yes/no", "3/4.5", "see docs/readme.md", "https://host/a.csv", "<p>a/b.c</p>", "s3://bucket/a.csv"),
+        *("a sentence. And/or another.", "meta-llama/Llama-3.1", '{"file": "a/b.csv"}', "é/ü b"),
+    ],
+)
+def test_plain_texts_with_slashes_and_dots_are_texts(text: str, tmp_path: Path) -> None:
+    assert prepare("note", text, directory=tmp_path).kind == "text"

@@ -22,7 +22,7 @@ from orchestrator.errors import (
     StaleAttempt,
 )
 from orchestrator.sdk import client as client_module
-from orchestrator.sdk.client import Client
+from orchestrator.sdk.client import Client, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -298,3 +298,58 @@ def test_threads_share_a_client() -> None:
         for thread in threads:
             thread.join()
     assert sorted(results) == sorted(f'{{"n":{n}}}' for n in range(20))
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_of_another_kind_is_told_from_what_is_not_found(status: int) -> None:
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, {"detail": "Not Found"}, status=status)
+
+    with serving(refuse) as url, Client(url) as client, pytest.raises(ServerFailed, match=r"no retrain server.*URL"):
+        client.get("/healthz")
+
+
+def test_a_redirection_is_no_answer_and_says_where_it_points() -> None:
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(307)
+        handler.send_header("Location", "https://elsewhere/")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with serving(redirect) as url, Client(url) as client, pytest.raises(ServerFailed, match=r"307.*https://elsewhere/"):
+        client.get("/tasks")
+
+
+def test_a_question_is_never_answered_by_nothing() -> None:
+    def say_nothing(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with serving(say_nothing) as url, Client(url) as client:
+        assert client.put("/tasks/x", {}) is None
+        with pytest.raises(ServerFailed, match="no retrain server"):
+            client.get("/tasks")
+
+
+def test_a_failure_that_this_release_does_not_know_is_the_servers() -> None:
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, {"error": {"code": "of_next_year", "message": "odd"}}, status=500)
+
+    with serving(refuse) as url, Client(url) as client, pytest.raises(ServerFailed, match="odd"):
+        client.get("/tasks")
+
+
+def test_tls_to_a_server_without_it_says_what_to_use() -> None:
+    with serving(echo) as url, Client(url.replace("http:", "https:")) as client:
+        with pytest.raises(ServerUnreachable) as caught:
+            client.get("/tasks")
+        assert f"Use http://: {url}" in str(caught.value)
+
+
+def test_an_id_is_one_part_of_a_path_whatever_it_is() -> None:
+    assert segment("../tasks", what="dataset_id") == "%2E%2E%2Ftasks"
+    assert segment("0a", what="dataset_id") == "0a"
+    with pytest.raises(InvalidRequest, match="dataset_id is empty"):
+        segment("", what="dataset_id")

@@ -4,6 +4,9 @@ import argparse
 import dataclasses
 import enum
 import types
+import uuid
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from orchestrator.sdk.connect import fit, read_parameters, section_of, write_parameters
+from orchestrator.sdk.connect import fit, left_out, read_parameters, section_of, write_parameters
 
 
 class Colour(enum.Enum):
@@ -137,7 +140,7 @@ def test_a_key_that_cannot_be_a_name_is_refused(config: dict[str, Any]) -> None:
 
 
 def test_a_text_that_is_not_of_its_type_is_refused() -> None:
-    with pytest.raises(ValueError, match="not of type int"):
+    with pytest.raises(ValueError, match="'many'"):
         write_parameters({"a": 1}, {"a": ("int", "many")})
 
 
@@ -169,6 +172,12 @@ def test_what_was_read_is_written_back_exactly(config: dict[str, Any]) -> None:
         (2, None, float | None, 2.0),
         ("x", None, "unresolved", "x"),
         (None, 1, None, None),
+        ("2024-05-01", None, date | None, date(2024, 5, 1)),
+        ("2024-05-01 10:00:00+00:00", datetime(2020, 1, 1, tzinfo=UTC), date, datetime(2024, 5, 1, 10, tzinfo=UTC)),
+        ("10:30:00", time(1), None, time(10, 30)),
+        ("0.10", Decimal(1), None, Decimal("0.10")),
+        (["a", "b"], [Path("c")], None, [Path("a"), Path("b")]),
+        (["2024-05-01"], (date(2020, 1, 1),), None, (date(2024, 5, 1),)),
     ],
 )
 def test_a_value_takes_the_type_of_the_one_it_replaces(
@@ -177,3 +186,41 @@ def test_a_value_takes_the_type_of_the_one_it_replaces(
     fitted = fit(value, like, declared=declared)
     assert fitted == expected
     assert type(fitted) is type(expected)
+
+
+@dataclasses.dataclass
+class Period:
+    first: date = date(2024, 1, 31)
+    made: datetime = datetime(2024, 1, 31, 8, 30, 0, 5, tzinfo=UTC)
+    price: Decimal = Decimal("1.10")
+    run: uuid.UUID = dataclasses.field(default_factory=lambda: uuid.UUID(int=7))
+    days: list[date] = dataclasses.field(default_factory=lambda: [date(2024, 2, 1)])
+    device: Any = None
+
+
+def test_dates_decimals_and_their_like_are_recorded_as_text_and_come_back_as_they_are() -> None:
+    stored = read_parameters(Period())
+    assert stored["first"] == ("string", "2024-01-31")
+    assert stored["price"] == ("string", "1.10")
+    earlier = Period(
+        first=date(2000, 1, 1),
+        made=datetime(2000, 1, 1, tzinfo=UTC),
+        price=Decimal(0),
+        run=uuid.UUID(int=1),
+        days=[date(2000, 1, 1)],
+    )
+    write_parameters(earlier, stored)
+    assert earlier == Period()
+
+
+@pytest.mark.parametrize(("name", "text"), [("first", "tomorrow"), ("price", "much")])
+def test_a_text_that_is_no_date_or_number_is_refused(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is no (date|Decimal)"):
+        write_parameters(Period(), {name: ("string", text)})
+
+
+def test_what_cannot_be_recorded_is_named() -> None:
+    period = Period(device=object())
+    assert left_out(period) == {"device": "object"}
+    assert left_out({"deep": {"generator": iter(())}, "n": 1, "hook": print}) == {"deep/generator": "tuple_iterator"}
+    assert left_out(types.ModuleType("config")) == {}

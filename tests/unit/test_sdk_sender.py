@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.errors import InvalidRequest, ServerUnreachable, StaleAttempt
+from orchestrator.errors import InvalidRequest, ServerFailed, ServerUnreachable, StaleAttempt
 from orchestrator.sdk import sender as sender_module
 from orchestrator.sdk.backlog import Message
-from orchestrator.sdk.logger import Logger
+from orchestrator.sdk.logger import Logger, scatter_report
 from orchestrator.sdk.running import Run
 from orchestrator.sdk.sender import Sender
 
@@ -29,6 +30,12 @@ class Server:
         self.fails: Exception | None = None
         self.sent: list[tuple[str, Any]] = []
         self.slow_seconds = 0.0
+        self.spared = ""
+
+    def get(self, path: str) -> dict[str, str]:
+        if isinstance(self.fails, ServerUnreachable):
+            raise self.fails
+        return {"id": path}
 
     def post(self, path: str, body: Any, *, repeatable: bool) -> None:  # noqa: ANN401  JSON
         assert repeatable
@@ -36,7 +43,7 @@ class Server:
 
     def put(self, path: str, body: Any) -> None:  # noqa: ANN401  JSON
         time.sleep(self.slow_seconds)
-        if self.fails is not None:
+        if self.fails is not None and path != self.spared:
             raise self.fails
         self.sent.append((path, body))
 
@@ -120,6 +127,21 @@ def test_what_the_server_refuses_is_dropped_and_told(
     assert "not recorded: No such thing." in capsys.readouterr().err
 
 
+def test_what_the_server_always_fails_at_is_set_aside_and_holds_nothing_up(
+    sender: Sender, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.fails, server.spared = ServerFailed("The server failed: KeyError."), "/good"
+    for number in (1, 2):
+        sender.put(message(number))
+        sender.put(Message(method="PUT", path="/good", body={"number": number}))
+    assert sender.flush(idle_seconds=5)
+    assert server.sent == [("/good", {"number": 1}), ("/good", {"number": 2})]
+    (file,) = tmp_path.glob("*-set-aside")
+    assert [json.loads(line)["body"]["number"] for line in file.read_text().splitlines()] == [1, 2]
+    assert sender.set_aside == 2
+    assert capsys.readouterr().err.count("the server fails at it: PUT /x") == 2
+
+
 def test_a_fenced_attempt_sends_no_more(sender: Sender, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     server.fails = StaleAttempt()
     sender.put(message(1))
@@ -190,6 +212,11 @@ def test_arguments_that_cannot_be_recorded_are_refused_where_they_are_made(logge
         logger.report_scatter2d("t", "s", [(1, 2, 3)])
     with pytest.raises(TypeError):
         logger.report_scalar("t", "s", None, 1)  # type: ignore[arg-type]
+
+
+def test_numbers_that_json_has_not_are_gaps_in_a_plot() -> None:
+    body = scatter_report("t", "s", [(math.nan, 1), (2, math.inf)], iteration=0)
+    assert body["data"] == [[None, 1.0], [2.0, None]]
 
 
 def test_without_a_server_reports_go_nowhere(logger: Logger, capsys: pytest.CaptureFixture[str]) -> None:

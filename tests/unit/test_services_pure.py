@@ -24,6 +24,7 @@ from orchestrator.wire import EditTags, PutReport
 
 if TYPE_CHECKING:
     from orchestrator.records.principal import Principal
+    from orchestrator.records.task import ParameterType
 
 REFERENCE = [
     Parameter(name="Args/lr", type="float", value="0.1"),
@@ -75,6 +76,20 @@ def test_new_parameters_come_only_when_allowed_and_are_strings() -> None:
     assert (added.name, added.type, added.value) == ("Args/new", "string", "1")
     with pytest.raises(InvalidRequest, match="Section/name"):
         override(REFERENCE, overrides={"new": "1"}, allow_new=True)
+
+
+@pytest.mark.parametrize(("kind", "text"), [("int", "3"), ("json", "[1]"), ("bool", "true")])
+def test_the_type_of_what_was_given_counts_where_the_reference_has_none(kind: ParameterType, text: str) -> None:
+    given = {"General/seed": text, "Args/new": text}
+    made = override(REFERENCE, overrides=given, types=dict.fromkeys(given, kind), allow_new=True)
+    assert {(each.type, each.value) for each in made if each.name in given} == {(kind, text)}
+    with pytest.raises(InvalidRequest, match="General/seed"):
+        override(REFERENCE, overrides={"General/seed": "x"}, types={"General/seed": "int"}, allow_new=False)
+
+
+def test_the_type_of_the_reference_stands_whatever_was_given() -> None:
+    made = override(REFERENCE, overrides={"Args/lr": "1"}, types={"Args/lr": "int"}, allow_new=False)
+    assert [(each.type, each.value) for each in made if each.name == "Args/lr"] == [("float", "1.0")]
 
 
 def test_a_value_must_be_of_its_type() -> None:
@@ -152,6 +167,11 @@ def test_reports_that_cannot_be_drawn_say_what_was_expected(kind: str, data: obj
         drawable(PutReport.model_validate({"title": "t", "series": "s", "kind": kind, "data": data}))
 
 
+def test_a_text_that_no_answer_could_carry_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="UTF-8"):
+        drawable(PutReport.model_validate({"title": "t", "series": "s", "kind": "text", "data": "half \ud800"}))
+
+
 def test_ids_grow_with_time() -> None:
     ids = [new_id() for _ in range(1000)]
     assert ids == sorted(set(ids))
@@ -194,6 +214,10 @@ def test_our_protocol_and_silence_are_understood() -> None:
         ("PUT", "/api/v1/tasks/x/console", True),
         ("POST", "/api/v1/tasks", False),
         ("GET", "/api/v1/blobs/x", False),
+        ("PUT", "/api/v1/events/cursors/console", False),
+        ("POST", "/api/v1/triggers/console", False),
+        ("PUT", "/api/v1/tasks/x/y/console", False),
+        ("POST", "/api/v1/blobsmissing", False),
     ],
 )
 def test_only_bytes_may_be_of_any_size(method: str, path: str, expected: bool) -> None:

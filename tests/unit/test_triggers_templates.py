@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import UnknownTemplateName
+from orchestrator.errors import InvalidRequest, UnknownTemplateName
 from orchestrator.records.event import Event, EventType
 from orchestrator.records.trigger import CloneAction, DatasetCondition, Trigger
-from triggers.templates import NAMES, check, fill, names, values_of
+from triggers.templates import NAMES, check, check_line, fill, names, refuse, values_of
 
 VALUES = {name: f"<{name}>" for name in NAMES}
 
@@ -46,6 +46,25 @@ def test_an_unknown_name_is_refused_with_the_near_misses_and_all_that_exist() ->
 def test_an_unclosed_brace_is_refused(text: str) -> None:
     with pytest.raises(UnknownTemplateName, match="no closing brace"):
         check(text)
+
+
+@pytest.mark.parametrize("text", ["a\nb ${dataset.id}", "\t", "x\x7f", "\0"])
+def test_a_template_of_a_line_holds_no_control_character(text: str) -> None:
+    check(text)
+    with pytest.raises(InvalidRequest, match="control character"):
+        check_line(text)
+
+
+def test_a_template_of_a_line_is_checked_like_any_other() -> None:
+    check_line("retrain ${dataset.version} für $$5")
+    with pytest.raises(UnknownTemplateName):
+        check_line("${dataset.ids}")
+
+
+def test_a_template_where_none_is_filled_is_refused() -> None:
+    refuse("gpu-$5", field="queue")
+    with pytest.raises(InvalidRequest, match=r"queue.*\$\{dataset.name\}"):
+        refuse("q-${dataset.name}", field="queue")
 
 
 @pytest.mark.parametrize("text", ["${}", "${ dataset.id }", "${DATASET.ID}", "${dataset.id.x}"])

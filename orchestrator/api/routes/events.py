@@ -34,10 +34,10 @@ async def follow(
     loop = asyncio.get_running_loop()
     until = loop.time() + wait
     with hub.waiting() as waiter:
-        events = await run_in_threadpool(caller.read, list_events, after=after, limit=limit)
-        while not events and not hub.closing and await waiter.wait(until - loop.time()):
-            events = await run_in_threadpool(caller.read, list_events, after=after, limit=limit)
-    return answer_list(events, following=str(events[-1].id if events else after))
+        found = await run_in_threadpool(caller.read, list_events, after=after, limit=limit)
+        while not found.events and not hub.closing and await waiter.wait(until - loop.time()):
+            found = await run_in_threadpool(caller.read, list_events, after=found.next, limit=limit)
+    return answer_list(found.events, following=str(found.next))
 
 
 @router.get("/recent", response_model=Page[Event])

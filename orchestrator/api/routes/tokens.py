@@ -9,7 +9,7 @@ from orchestrator.api.answers import answer, answer_page
 from orchestrator.api.caller import Administrator, AnyCaller
 from orchestrator.api.routes.queries import DEFAULT_LIMIT, After, Key, Limit
 from orchestrator.records.principal import Principal
-from orchestrator.services.tokens import create_token, list_tokens, revoke_token
+from orchestrator.services.tokens import create_token, list_tokens, own_principal, revoke_token
 from orchestrator.wire import CreatedToken, CreateToken, Page
 
 router = APIRouter(prefix="/tokens", tags=["tokens"])
@@ -31,7 +31,7 @@ def find(caller: Administrator, after: After = None, limit: Limit = DEFAULT_LIMI
 @router.get("/self", response_model=Principal)
 def own(caller: AnyCaller) -> Response:
     """Say whose token this is and what it may do."""
-    return answer(caller.principal)
+    return answer(caller.read(own_principal))
 
 
 @router.delete("/{token_id}", response_model=Principal)

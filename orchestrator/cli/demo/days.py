@@ -32,7 +32,12 @@ def collect_days(data: Path | None, *, following: int) -> dict[str, bytes]:
     files = sorted(data.glob("*.csv"))
     if len(files) < wanted:
         raise InvalidRequest(
-            f"{data} holds {len(files)} days; {FIRST} make the first version and {following} are to follow.",
-            hint=f"Ask for fewer: --days {max(len(files) - FIRST, 0)}, or leave --data out to simulate a room.",
+            f"{data} holds {len(files)} CSV file{'' if len(files) == 1 else 's'}; {FIRST} days make the first version "
+            f"and {following} {'is' if following == 1 else 'are'} to follow.",
+            hint=f"{_fewer(len(files) - FIRST)} or leave --data out to simulate a room.",
         )
     return {file.name: file.read_bytes() for file in files[:wanted]}
+
+
+def _fewer(days: int) -> str:
+    return f"Ask for fewer: --days {days}," if days > 0 else f"Put {FIRST + 1} files there at least,"

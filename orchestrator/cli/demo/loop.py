@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import Dataset
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import NotFound, OrchestratorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ def run_by_hand(repository: Path, *, python: Path, dataset: Dataset, variables: 
     """Run the training script as a person would, told by its configuration which version to use.
 
     Raises:
-        DemoFailed: the script failed; the message ends with what it printed last.
+        DemoFailed: the script failed; the message holds its last line.
     """
     edited = repository / "config.py"
     edited.write_text(edited.read_text().replace('CLEARML_DATASET_ID = ""', f'CLEARML_DATASET_ID = "{dataset.id}"'))
@@ -74,7 +74,11 @@ def run_by_hand(repository: Path, *, python: Path, dataset: Dataset, variables: 
             check=False,
         )
     if done.returncode != 0:
-        raise DemoFailed(f"The script failed when it was run by hand:\n{log.read_text(errors='replace')[-2000:]}")
+        raise DemoFailed(
+            f"The script failed when it was run by hand, with exit code {done.returncode}: "
+            f"{_last_line(log.read_text(errors='replace'))}",
+            hint=f"All that it printed: {log}",
+        )
 
 
 def register_trigger(client: Client, *, reference: str) -> None:
@@ -94,12 +98,13 @@ def register_trigger(client: Client, *, reference: str) -> None:
     )
 
 
-def wait_for_training(client: Client, *, dataset: Dataset, say: Callable[[str], None]) -> dict[str, Any]:
+def wait_for_training(client: Client, *, dataset: Dataset, log: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Wait until the task that the dataset version set off has ended, and return it with its attempts.
 
     Args:
         client: speaks to the server.
         dataset: the version that was tagged.
+        log: is written where the task fails: what it printed.
         say: called with a word for each stage that is reached.
 
     Raises:
@@ -118,8 +123,9 @@ def wait_for_training(client: Client, *, dataset: Dataset, say: Callable[[str], 
             say(status)
             shown = status
         if status in {"failed", "stopped"}:
-            console = client.get(f"/tasks/{made[0]['id']}/console")["text"]
-            raise DemoFailed(f"Task {made[0]['id']} {status}: {made[0]['status_message']}\n{console[-2000:]}")
+            log.write_text(_console(client, made[0]["id"]))
+            why = _last_line(made[0]["status_message"] or log.read_text())
+            raise DemoFailed(f"Task {made[0]['id']} {status}: {why}", hint=f"All that it printed: {log}")
         if status == "completed":
             return dict(client.get(f"/tasks/{made[0]['id']}"))
         time.sleep(0.05)
@@ -140,8 +146,20 @@ def result_of(client: Client, detail: Mapping[str, Any], *, dataset: Dataset, ta
         added=version["added_count"],
         task=task["id"],
         attempt=attempt["number"],
-        executor=attempt["executor"] or "by hand",
+        executor=attempt["executor"] or ("by hand" if attempt["agent_id"] is None else "agent"),
         environment=reused,
         seconds=None if tagged_at is None else series["timing", "first line"] - tagged_at,
         accuracy=series["accuracy", "test"],
     )
+
+
+def _console(client: Client, task_id: str) -> str:
+    try:
+        return str(client.get(f"/tasks/{task_id}/console")["text"])
+    except NotFound:  # it printed nothing
+        return ""
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it gave no reason"

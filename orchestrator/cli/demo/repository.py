@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parent / "project"
 UNTRACKED = "features.py"
 EDITED = "config.py"
+_LABEL = re.compile(r"^\s*(?:error|cause|caused by):\s", re.IGNORECASE)
 COMMITTED_LINE, EDITED_LINE = "TREES = 20", "TREES = 40"
 """The edit that stays uncommitted: the file holds the second, the commit the first."""
 
@@ -49,7 +51,7 @@ def base_requirements() -> list[str]:
     return [line for line in required if "extra ==" not in line]
 
 
-def make_environment(root: Path, *, sdk_root: Path, packages: Sequence[str] = ("scikit-learn",)) -> Path:
+def make_environment(root: Path, *, sdk_root: Path, log: Path, packages: Sequence[str] = ("scikit-learn",)) -> Path:
     """Build a virtual environment such as a user would train in, and return its interpreter.
 
     It holds these packages and what `pip install retrain-orchestrator` brings; the SDK itself comes from this very
@@ -58,10 +60,11 @@ def make_environment(root: Path, *, sdk_root: Path, packages: Sequence[str] = ("
     Args:
         root: where the environment goes.
         sdk_root: where the SDK's code is copied to.
+        log: is written where uv fails: all that it said.
         packages: what the script needs, as requirements.
 
     Raises:
-        EnvironmentFailed: uv could not install the packages; the message is its own.
+        EnvironmentFailed: uv could not install the packages; the message is the gist of its own.
     """
     from uv import find_uv_bin  # noqa: PLC0415  the command alone needs it, and it comes with the extra `agent`
 
@@ -73,10 +76,17 @@ def make_environment(root: Path, *, sdk_root: Path, packages: Sequence[str] = ("
     ):
         done = subprocess.run([uv, *command], check=False, capture_output=True, text=True)
         if done.returncode != 0:
+            log.write_text(done.stderr)
             raise EnvironmentFailed(
-                f"The demo's environment could not be built: {done.stderr.strip()}",
-                hint="The demo needs a package index, or its packages in uv's cache.",
+                f"The demo's environment could not be built: {_gist(done.stderr)}.",
+                hint=f"It needs a package index (UV_DEFAULT_INDEX names another) or uv's cache. What uv said: {log}",
             )
     (site_packages,) = root.glob("lib/python*/site-packages")
     (site_packages / "retrain_demo.pth").write_text(f"{sdk_directory(sdk_root)}\n")
     return python
+
+
+def _gist(complaint: str) -> str:
+    """Return what uv complains about and its first cause, in a line."""
+    lines = [_LABEL.sub("", line).strip().rstrip(".") for line in complaint.splitlines()]
+    return "; ".join([line for line in lines if line][:2]) or "uv gave no reason"

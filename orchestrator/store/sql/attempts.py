@@ -13,7 +13,7 @@ from orchestrator.store.sql.tables import attempts
 from orchestrator.store.sql.unit import Noun
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 _ATTEMPTS = select(*columns_of(Attempt, attempts))
 
@@ -57,7 +57,16 @@ class AttemptRows(Noun):
         oldest_first = expired.order_by(attempts.c.lease_expires_at, attempts.c.task_id, attempts.c.number)
         return self._unit.records(Attempt, oldest_first.limit(limit))
 
-    def extend_leases(self, *, until: datetime) -> int:
-        """Move every running attempt's lease end to at least this moment; return how many were moved."""
-        sooner = update(attempts).where(attempts.c.ended_at.is_(None), attempts.c.lease_expires_at < until)
-        return self._unit.execute(sooner.values(lease_expires_at=until)).rowcount
+    def extend_leases(self, *, by: timedelta, until: datetime) -> int:
+        """Move every running attempt's lease end by so much, but not beyond a moment; return how many were moved."""
+        sooner = (attempts.c.ended_at.is_(None), attempts.c.lease_expires_at < until)
+        ends = self._unit.execute(select(attempts.c.lease_expires_at).where(*sooner).distinct()).scalars().all()
+        # One statement for each end, the last first, that none is moved twice: databases add times in different ways.
+        return sum(
+            self._unit.execute(
+                update(attempts)
+                .where(*sooner, attempts.c.lease_expires_at == end)
+                .values(lease_expires_at=min(end + by, until))
+            ).rowcount
+            for end in sorted(ends, reverse=True)
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from typing_extensions import override
 
 from orchestrator.errors import NotFound
@@ -42,3 +42,7 @@ class SqlBlobLocations(Noun, BlobLocations):
             asked = list(digests[start : start + _ASKED_AT_ONCE])
             known.update(self._unit.execute(select(blobs.c.digest).where(blobs.c.digest.in_(asked))).scalars())
         return [digest for digest in digests if digest not in known]
+
+    @override
+    def forget(self, digest: str, *, location: str) -> None:
+        self._unit.execute(delete(blobs).where(blobs.c.digest == digest, blobs.c.location == location))

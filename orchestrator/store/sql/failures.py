@@ -26,11 +26,6 @@ def _code(error: DBAPIError) -> str | int | None:
     return state if isinstance(state, str) else getattr(error.orig, "sqlite_errorcode", None)
 
 
-def is_unique_violation(error: DBAPIError) -> bool:
-    """Tell whether a row of that key was there already."""
-    return _code(error) in _TAKEN
-
-
 def is_retried(error: DBAPIError) -> bool:
     """Tell whether the database asks for the whole transaction again."""
     return _code(error) in _RETRIED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from orchestrator.records.event import Event
 
     Listener: TypeAlias = Callable[[Sequence[Event]], None]
+
+logger = logging.getLogger(__name__)
 
 
 class Listeners:
@@ -32,6 +35,9 @@ class Listeners:
         return remove
 
     def tell(self, events: Sequence[Event]) -> None:
-        """Call every listener."""
+        """Call every listener. What one raises is logged: the commit is done, and the thread has others to serve."""
         for listener in self._listeners:
-            listener(events)
+            try:
+                listener(events)
+            except Exception:
+                logger.exception("a listener failed", extra={"action": "listener_failed", "events": len(events)})

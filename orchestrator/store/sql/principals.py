@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select, update
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, or_, select, update
 from typing_extensions import override
 
 from orchestrator.errors import AlreadyExists, NotFound
 from orchestrator.records.principal import Principal, Role
 from orchestrator.store.protocol import Principals
 from orchestrator.store.sql.rows import columns_of, to_row
-from orchestrator.store.sql.tables import principals
+from orchestrator.store.sql.tables import attempts, principals
 from orchestrator.store.sql.unit import Noun
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _PRINCIPALS = select(*columns_of(Principal, principals))
 
@@ -49,3 +54,9 @@ class SqlPrincipals(Noun, Principals):
     def find(self, *, after: str | None = None, limit: int = 100) -> list[Principal]:
         people = _PRINCIPALS.where(principals.c.role != Role.ATTEMPT.value).order_by(principals.c.id).limit(limit)
         return self._unit.records(Principal, people if after is None else people.where(principals.c.id > after))
+
+    @override
+    def forget_attempts(self, *, ended_before: datetime) -> int:
+        ended = select(attempts.c.token_id).where(attempts.c.ended_at < ended_before)
+        dead = delete(principals).where(principals.c.role == Role.ATTEMPT.value, principals.c.id.in_(ended))
+        return self._unit.execute(dead).rowcount

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.records.task import Parameter
 
 _TASKS = select(*columns_of(Task, tasks))
-_ACTIVE = (Status.CREATED.value, Status.QUEUED.value, Status.IN_PROGRESS.value)
+_ACTIVE = (Status.QUEUED.value, Status.IN_PROGRESS.value)
 
 
 class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
@@ -124,9 +124,7 @@ class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
 
     @override
     def active_of_trigger(self, trigger_id: str) -> int:
-        statement = (
-            select(func.count())
-            .select_from(tasks.join(firings, tasks.c.firing == firings.c.id))
-            .where(firings.c.trigger_id == trigger_id, tasks.c.status.in_(_ACTIVE))
-        )
-        return int(self._unit.scalar(statement))
+        # From the active tasks to their firings: the other way would look at every firing that ever was.
+        its_own = select(firings.c.id).where(firings.c.id == tasks.c.firing, firings.c.trigger_id == trigger_id)
+        active = select(func.count()).select_from(tasks).where(tasks.c.status.in_(_ACTIVE), its_own.exists())
+        return int(self._unit.scalar(active))

@@ -120,6 +120,20 @@ class EventContract:
         assert len(seen) == writers * (each + each // 5)
         assert seen == store.read(lambda tx: tx.events.after(0, limit=10_000))
 
+    def test_a_listener_that_fails_disturbs_nobody(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        told = threading.Event()
+
+        def fail(_: Sequence[Event]) -> None:
+            raise ZeroDivisionError
+
+        store.subscribe(fail)
+        store.subscribe(lambda events: told.set() if events else None)
+        _append(store, an_event())
+        assert told.wait(5)
+        _append(store, an_event())
+        assert len(store.read(lambda tx: tx.events.after(0))) == 2
+        assert "a listener failed" in caplog.text
+
     def test_listeners_hear_of_commits_that_brought_events(self, store: Store) -> None:
         heard: list[Event] = []
         told = threading.Event()

@@ -9,12 +9,22 @@ import pytest
 
 from orchestrator.errors import AlreadyExists, Conflict, NotFound
 from orchestrator.records.principal import Role
-from orchestrator.store.testing.records import a_principal, a_queue, an_agent, digest, each, moment, new_id
+from orchestrator.store.testing.records import (
+    a_principal,
+    a_queue,
+    a_task,
+    an_agent,
+    an_attempt,
+    digest,
+    each,
+    moment,
+    new_id,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.store.protocol import Store
+    from orchestrator.store.protocol import Store, Transaction
 
 
 class SystemContract:
@@ -87,6 +97,36 @@ class SystemContract:
         assert store.read(lambda tx: tx.blobs.get(digest(1))) == ("main", "aa/1", 0, 5)
         with pytest.raises(NotFound):
             store.read(lambda tx: tx.blobs.get(digest(2)))
+
+    def test_a_location_is_forgotten_where_it_is_the_one_that_was_read(self, store: Store) -> None:
+        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=5, store="main", location="aa/1"))
+        store.write(lambda tx: tx.blobs.forget(digest(1), location="bb/1"))
+        assert store.read(lambda tx: tx.blobs.missing([digest(1)])) == []
+        store.write(lambda tx: tx.blobs.forget(digest(1), location="aa/1"))
+        assert store.read(lambda tx: tx.blobs.missing([digest(1)])) == [digest(1)]
+        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=5, store="main", location="cc/1"))
+        assert store.read(lambda tx: tx.blobs.get(digest(1)))[1] == "cc/1"
+
+    def test_attempts_that_ended_long_ago_are_forgotten(self, store: Store) -> None:
+        task = a_task()
+        bearers = [a_principal(role=Role.ATTEMPT, task_id=task.id, attempt=number) for number in (1, 2, 3)]
+        person = a_principal(role=Role.ADMIN)
+        ends = (moment(10), moment(20), None)
+
+        def fill(tx: Transaction) -> None:
+            tx.tasks.add(task)
+            for number, (bearer, ended) in enumerate(zip(bearers, ends, strict=True), start=1):
+                tx.principals.add(bearer, token_sha256=f"{number:064x}")
+                tx.tasks.add_attempt(an_attempt(task, number=number, token_id=bearer.id, ended_at=ended))
+            tx.principals.add(person, token_sha256="f" * 64)
+            tx.tasks.add_attempt(an_attempt(task, number=4, token_id=person.id, ended_at=moment(1)))
+
+        store.write(fill)
+        assert store.write(lambda tx: tx.principals.forget_attempts(ended_before=moment(20))) == 1
+        with pytest.raises(NotFound):
+            store.read(lambda tx: tx.principals.get(bearers[0].id))
+        for kept in (*bearers[1:], person):
+            assert store.read(lambda tx, kept=kept: tx.principals.get(kept.id)) == kept  # type: ignore[misc]
 
     def test_missing_blobs_are_named_in_the_order_asked(self, store: Store) -> None:
         store.write(lambda tx: tx.blobs.add(digest(7), size_bytes=5, store="main", location="x"))
