@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import signal
 import threading
@@ -15,7 +16,7 @@ from orchestrator.api.app import create_app
 from orchestrator.api.bell import Bell
 from orchestrator.api.sweeper import Sweeper
 from orchestrator.blobs import BlobStore
-from orchestrator.errors import InvalidRequest, Unauthenticated
+from orchestrator.errors import Conflict, InvalidRequest, Unauthenticated
 from orchestrator.queues import RqQueue
 from orchestrator.services.authenticate import authenticate
 from orchestrator.services.queues import create_missing_queues
@@ -26,6 +27,7 @@ from orchestrator.store.sql import open_store
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from orchestrator.api.hub import Hub
     from orchestrator.queues import Queue
@@ -51,6 +53,7 @@ def serve(
         end: set from another thread to end the server.
 
     Raises:
+        Conflict: a server runs in this home already.
         InvalidRequest: there is no Redis to ring through, or the address cannot be had.
         DatabaseTooNew: a later release wrote the database.
     """
@@ -60,6 +63,7 @@ def serve(
         )
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (
+        _alone(settings.home),
         contextlib.closing(open_store(settings.database_url)) as store,
         contextlib.closing(RqQueue(settings.redis_url)) as queue,
     ):
@@ -89,6 +93,20 @@ def serve(
                 end=end,
             )
             server.run()
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Keep a second server out of a home: it would write the same SQLite file and send everybody to its own address."""
+    with (home / "server.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"A server runs already in {home}.",
+                hint="Use it, or give this one a home of its own: RETRAIN_HOME.",
+            ) from None
+        yield
 
 
 def keep_admin_token(store: Store, *, url: str, settings: Settings) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import Conflict, OrchestratorError, ServerUnreachable, Unauthenticated, Unavailable
+from orchestrator.errors import Conflict, OrchestratorError, Unauthenticated, Unavailable
 from orchestrator.redis_server import RedisServer
 from orchestrator.sdk.client import Client
 from orchestrator.settings import Server, read_credentials, write_credentials
@@ -102,12 +102,10 @@ class Stack:
         if self._own_redis:
             self._redis.start(before_exec=die_with_parent)
         say(f"Redis at {self._redis_url if self._own_redis else 'REDIS_URL'}")
-        credentials = self.home / "up.json"
-        before = credentials.stat().st_mtime_ns if credentials.exists() else 0
         port = [] if self._port is None else ["--port", str(self._port)]
         self._commands["server"] = (["server", *port], {"REDIS_URL": self._redis_url})
         self._launch("server")
-        server = self._wait_for_server(credentials, before=before)
+        server = self._wait_for_server()
         # A server that has to be started again must come back where everybody looks for it.
         self._commands["server"] = (["server", "--port", server.url.rpartition(":")[2]], {"REDIS_URL": self._redis_url})
         say(f"server at {server.url}")
@@ -148,15 +146,15 @@ class Stack:
                 preexec_fn=die_with_parent,  # noqa: PLW1509  there are no threads here
             )
 
-    def _wait_for_server(self, credentials: Path, *, before: int) -> Server:
+    def _wait_for_server(self) -> Server:
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up and self._children["server"].poll() is None:
-            if credentials.exists() and credentials.stat().st_mtime_ns != before:
-                found = read_credentials(credentials)
-                if found is not None:
-                    with contextlib.suppress(ServerUnreachable), Client(found.url, found.token) as client:
-                        client.get("/tokens/self")
-                        return found
+            found = read_credentials(self.home / "up.json")
+            if found is not None:
+                # The file of an earlier time names a port where nobody answers, or somebody else.
+                with contextlib.suppress(OrchestratorError), Client(found.url, found.token) as client:
+                    client.get("/tokens/self")
+                    return found
             time.sleep(0.02)
         raise Unavailable(f"The server did not start: {self._last_line('server')}", hint=f"See {self._log('server')}.")
 

@@ -108,6 +108,34 @@ def test_a_second_one_in_the_same_home_says_so_and_the_first_goes_on(up: subproc
     assert up.poll() is None
 
 
+def test_a_second_server_in_the_same_home_says_so_and_nobody_is_sent_astray(
+    up: subprocess.Popen[str], home: Path
+) -> None:
+    before = read_credentials(home / "up.json")
+    second = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli.main", "server", "--port", "0"],
+        env=os.environ | {"RETRAIN_HOME": str(home), "REDIS_URL": f"unix://{home}/redis/redis.sock"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "A server runs already" in second.stderr
+    assert read_credentials(home / "up.json") == before
+    assert up.poll() is None
+
+
+def test_it_comes_up_again_at_the_same_port(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    for _ in range(2):
+        with start(home, "--port", port) as up:
+            assert f"ready: http://127.0.0.1:{port}" in read_until(up, "ready: ")
+            up.send_signal(signal.SIGTERM)
+            up.communicate(timeout=PATIENCE_SECONDS)
+
+
 def test_the_end_leaves_no_process_behind(home: Path) -> None:
     with start(home) as up:
         read_until(up, "ready: ")
