@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.errors import InvalidRequest, ServerFailed, ServerUnreachable, StaleAttempt
+from orchestrator.errors import (
+    InvalidRequest,
+    NoSpace,
+    ServerFailed,
+    ServerUnreachable,
+    StaleAttempt,
+    Unavailable,
+)
 from orchestrator.sdk import sender as sender_module
 from orchestrator.sdk.backlog import Message
 from orchestrator.sdk.logger import Logger, scatter_report
@@ -21,6 +28,8 @@ from orchestrator.sdk.sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from orchestrator.errors import OrchestratorError
 
 
 class Server:
@@ -61,6 +70,7 @@ def server() -> Server:
 def sender(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
     monkeypatch.setattr(sender_module, "GATHER_SECONDS", 0.02)
     monkeypatch.setattr(sender_module, "FIRST_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(sender_module, "LAST_DELAY_SECONDS", 0.05)
     sender = Sender(server, task_id="task", directory=tmp_path)  # type: ignore[arg-type]  as a client
     sender._delay_seconds = 0.02
     yield sender
@@ -101,10 +111,11 @@ def test_what_was_reported_first_is_sent_first(sender: Sender, server: Server) -
     assert [path for path, _ in server.sent] == ["/x", "/tasks/task/series", "/x", "/tasks/task/console@0"]
 
 
-def test_a_server_that_is_away_delays_but_loses_nothing(
-    sender: Sender, server: Server, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("error", [kind("Nobody is there.") for kind in (ServerUnreachable, NoSpace, Unavailable)])
+def test_a_server_that_is_away_or_full_delays_but_loses_nothing(
+    sender: Sender, server: Server, capsys: pytest.CaptureFixture[str], error: OrchestratorError
 ) -> None:
-    server.fails = ServerUnreachable("Nobody is there.")
+    server.fails = error
     begin = time.monotonic()
     for number in range(100):
         sender.put(message(number))
