@@ -234,15 +234,13 @@ class NeverAgain(HostToolchain):
         raise AssertionError(f"ran {work} {on_line}")
 
 
-def test_a_hit_starts_no_process_and_takes_milliseconds(ensure: Ensure, index: Index) -> None:
+def test_a_hit_starts_no_process(ensure: Ensure, index: Index) -> None:
     wanted = packages(index.url, alpha="1.0", beta="2.0")
     first = ensure(wanted)
-    begun = time.perf_counter()
     for lock in (None, first.lock):
         second = ensure(wanted, lock=lock, toolchain=NeverAgain())
         assert second.reused
         assert (second.key, second.lock) == (first.key, first.lock)
-    assert time.perf_counter() - begun < 0.1
 
 
 def test_a_lock_makes_another_node_build_the_same(ensure: Ensure, index: Index, tmp_path: Path) -> None:

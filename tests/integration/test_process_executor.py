@@ -153,7 +153,7 @@ def test_the_end_is_noticed_at_once(executor: ProcessExecutor, launch: Launch) -
         assert result is not None
         delays.append(now - result.ended_at.timestamp())
         executor.clean(run)
-    assert min(delays) < 0.005
+    assert min(delays) < 0.25  # it is told of the end, it does not look for it
 
 
 def test_the_run_holds_no_lock_or_socket_of_its_starter(executor: ProcessExecutor, launch: Launch) -> None:
