@@ -30,7 +30,7 @@ def set_sizes(process: psutil.Process) -> tuple[int, int]:
 def processor_seconds(processes: list[psutil.Process]) -> float:
     """Return the processor time of all of them, user and system."""
     times = [process.cpu_times() for process in processes]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def make_reference(work: Path, client: Client, server: Server) -> str:
             cwd=repository,
             check=True,
         )
-    python = make_environment(work / "environment", sdk_root=work / "sdk", packages=())
+    python = make_environment(work / "environment", sdk_root=work / "sdk", log=work / "uv.log", packages=())
     variables = os.environ | {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token}
     subprocess.run([python, "train.py"], cwd=repository, env=variables, check=True, capture_output=True)
     (task,) = client.get("/tasks", project="bench")["items"]
