@@ -14,7 +14,7 @@ usage: build.sh [--force] [--with-host-certificates] [--tag NAME]
   --tag NAME                 name of the image (default: retrain-base:bookworm)
 
 RETRAIN_CI_CACHE        folder that keeps the root file system for the next time (default: ~/.cache/retrain)
-RETRAIN_DEBIAN_MIRROR   where packages come from (default: http://mirror.example.org/debian)
+RETRAIN_DEBIAN_MIRROR   URL that packages come from (default: that of debootstrap)
 USAGE
 }
 
@@ -55,7 +55,7 @@ if [[ ! -s $tarball ]]; then
     trap 'rm -rf "$work"' EXIT
     chmod 755 "$work"
     debootstrap --variant=minbase --include=ca-certificates,git,python3,python3-venv \
-        "$suite" "$work/root" "${RETRAIN_DEBIAN_MIRROR:-http://mirror.example.org/debian}"
+        "$suite" "$work/root" ${RETRAIN_DEBIAN_MIRROR:+"$RETRAIN_DEBIAN_MIRROR"}
     rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/var/log/* \
         "$work"/root/usr/share/{doc,man,info,locale}/*
     # Device nodes are the engine's to make, and many machines forbid unpacking them.
