@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -59,18 +60,26 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(sqlite_url: str) ->
 
 def test_writes_that_wait_together_share_a_commit(sqlite_url: str) -> None:
     told: list[int] = []
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
+
+    def block(_: Transaction) -> None:
+        begun.set()
+        assert gate.wait(30)
+
     with closing(open_store(sqlite_url)) as store:
         store.subscribe(lambda events: told.append(len(events)))
-        blocked = threading.Thread(target=store.write, args=(lambda _: gate.wait(5),))
+        blocked = threading.Thread(target=store.write, args=(block,))
         blocked.start()
+        assert begun.wait(30)  # from here on nobody joins its group
         append = [
             threading.Thread(target=store.write, args=(lambda tx: tx.events.append(an_event()),)) for _ in range(20)
         ]
         for thread in append:
             thread.start()
+        give_up = time.monotonic() + 30
         while store._writer._jobs.qsize() < 20:
-            pass
+            assert time.monotonic() < give_up, "the writes do not wait"
+            time.sleep(0.01)
         gate.set()
         for thread in (blocked, *append):
             thread.join()
