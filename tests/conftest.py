@@ -16,15 +16,30 @@ from orchestrator.errors import Unavailable
 from orchestrator.redis_server import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+
+NOT_APPLICABLE = "not applicable: "
 
 
 def missing(part: str, *, install: str) -> NoReturn:
-    """Skip for want of a part and say how to get it; under RETRAIN_REQUIRE_PARTS, as in CI, fail."""
-    sentence = f"{part} is missing; to have it: {install}"
-    if os.environ.get("RETRAIN_REQUIRE_PARTS"):
-        pytest.fail(sentence)
-    pytest.skip(sentence)
+    """Skip for want of a part and say how to get it."""
+    pytest.skip(f"{part} is missing; to have it: {install}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under RETRAIN_REQUIRE_PARTS, as in CI, make a failure of every skip: it hides a part that is missing.
+
+    Only what begins with NOT_APPLICABLE is skipped there, too: a test of a lack that this machine does not have.
+    """
+    report = yield
+    if report.skipped and os.environ.get("RETRAIN_REQUIRE_PARTS") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(NOT_APPLICABLE):
+            report.outcome = "failed"
+            report.longrepr = f"A part that this test needs is missing: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

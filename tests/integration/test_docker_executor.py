@@ -96,7 +96,7 @@ def test_an_image_that_is_absent_is_named_and_not_pulled(executor: DockerExecuto
 
 def test_a_gpu_that_the_engine_cannot_give_leaves_no_container(executor: DockerExecutor, launch: Launch) -> None:
     if "nvidia" in subprocess.run(["docker", "info"], check=True, capture_output=True, text=True).stdout:
-        pytest.skip("this engine can give GPUs")
+        pytest.skip("not applicable: this engine can give GPUs")
     with pytest.raises(ExecutorUnavailable, match="NVIDIA container toolkit"):
         executor.start(replace(launch, gpus=("0",)))
     assert containers(launch) == ""
