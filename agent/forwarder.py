@@ -2,7 +2,10 @@
 
 It serves the routes of the API and adds the attempt's token, so that a script needs no network and no secret. Metrics
 and reports are taken at once when the server is away and delivered later; everything else waits a while for the server
-and then fails. One more route exists here alone: `GET /local/datasets/{id}`.
+and then fails. Two more routes exist here alone, for what the node keeps for all attempts:
+
+GET /local/datasets/{id}?part=&parts=&pattern=&pattern=…   the folder of a version, or of some of its files
+GET /local/datasets/{id}/file?path=                        one file of it
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ import threading
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 from agent.spool import Write
 from agent.upstream import Answer
 from orchestrator.errors import ExecutorUnavailable, InvalidRequest, NotFound, OrchestratorError, ServerUnreachable
+from orchestrator.sdk.copies.subset import Subset
 from orchestrator.sdk.transport import BROKEN
 
 if TYPE_CHECKING:
@@ -45,6 +50,16 @@ _PASSED_ON = ("Content-Type", "Content-Length", "Accept", "Idempotency-Key", "Re
 _PASSED_BACK = ("Content-Type", "Content-Length", "Content-Disposition", "ETag")
 
 
+class LocalData(Protocol):
+    """What the node keeps of dataset versions."""
+
+    def folder(self, version_id: str, subset: Subset) -> Path:
+        """Return the read-only folder of a version, made where it is not there."""
+
+    def file(self, version_id: str, path: str) -> Path:
+        """Return a read-only file of a version, fetched where it is not there."""
+
+
 class Forwarder:
     """Listens for the script.
 
@@ -53,7 +68,7 @@ class Forwarder:
         task_id: of the attempt.
         upstream: the server.
         deliveries: takes the writes that may come later.
-        local_dataset: returns the node's copy of a dataset version.
+        local_data: the node's copies of dataset versions.
     """
 
     def __init__(
@@ -63,11 +78,11 @@ class Forwarder:
         task_id: str,
         upstream: Upstream,
         deliveries: Deliveries,
-        local_dataset: Callable[[str], Path],
+        local_data: LocalData,
     ) -> None:
         self.upstream = upstream
         self.deliveries = deliveries
-        self.local_dataset = local_dataset
+        self.local_data = local_data
         self.later = re.compile(rf"/api/v1/tasks/{task_id}/(series|reports)")
         make_private(path.parent)
         path.unlink(missing_ok=True)
@@ -164,10 +179,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(_failure(error))
 
     def _local(self) -> None:
-        found = re.fullmatch(r"/local/datasets/([0-9a-f]{32})", self.path)
+        asked = urlsplit(self.path)
+        found = re.fullmatch(r"/local/datasets/([0-9a-f]{32})(/file)?", asked.path)
         if found is None or self.command != "GET":
-            raise NotFound(f"There is no {self.path} here.", hint="GET /local/datasets/{id}")
-        path = self.server.forwarder.local_dataset(found[1])
+            raise NotFound(
+                f"There is no {self.path} here.", hint="GET /local/datasets/{id} or /local/datasets/{id}/file?path="
+            )
+        query = parse_qs(asked.query, keep_blank_values=True)
+        local = self.server.forwarder.local_data
+        whole = not found[2]
+        path = local.folder(found[1], _subset(query)) if whole else local.file(found[1], query.get("path", [""])[-1])
         self._send(
             Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps({"path": str(path)}).encode())
         )
@@ -248,6 +269,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _discard(self, length: int) -> None:
         for _ in self._parts(length):
             pass
+
+
+def _subset(query: dict[str, list[str]]) -> Subset:
+    try:
+        part, parts = (int(query[name][-1]) if name in query else None for name in ("part", "parts"))
+    except ValueError:
+        raise InvalidRequest("part and parts are whole numbers.") from None
+    return Subset(part=part, parts=parts, patterns=tuple(query.get("pattern", ())))
 
 
 def _failure(error: OrchestratorError) -> Answer:

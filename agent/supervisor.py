@@ -23,19 +23,18 @@ from agent.forks import detach
 from agent.forwarder import Forwarder
 from agent.heart import REFUSALS, Heart
 from agent.monitor import Monitor
+from agent.node_data import NodeData
 from agent.patience import SERVER_AWAY, patiently
 from agent.preparation import Preparation
 from agent.runs import Ending, Phase
 from agent.shipper import ConsoleShipper
 from agent.spool import Spool
 from agent.upstream import Upstream
-from orchestrator.errors import OrchestratorError, ServerUnreachable, Unavailable
+from orchestrator.errors import OrchestratorError, Unavailable
 from orchestrator.records.task import ExitReason
-from orchestrator.sdk.local_copy import local_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import FrameType
 
     from agent.environment import Environment, Hold
@@ -103,12 +102,15 @@ class Supervisor:
             interval_seconds=settings.monitor_seconds,
             submit=self._deliveries.submit,
         )
+        self._data = NodeData(
+            settings.home / "cache", run=run, client=self._api.client, patience_seconds=settings.orphan_timeout_seconds
+        )
         self._forwarder = Forwarder(
             run.socket,
             task_id=self._claim.task.id,
             upstream=upstream,
             deliveries=self._deliveries,
-            local_dataset=self._local_dataset,
+            local_data=self._data,
         )
         self._cause: Cause | None = None
         self._agent_ended_at: float | None = None
@@ -288,6 +290,7 @@ class Supervisor:
         if self._state.phase is not Phase.FINISHED:
             return
         self._run.remove_socket()
+        self._data.let_go()
         if self._handle is not None:
             try:
                 self._tools.executor.clean(self._handle)
@@ -353,21 +356,6 @@ class Supervisor:
             logger.warning("the lock was not stored: %s", error, extra={"action": "lock_not_stored"})
         else:
             self._lock_to_store = None
-
-    def _local_dataset(self, version_id: str) -> Path:
-        said = threading.Event()
-
-        def progress(_done: int, total: int) -> None:
-            if total and not said.is_set():
-                said.set()
-                self._run.say(f"downloading data: {total / 1e6:,.1f} MB")
-
-        settings = self._tools.settings
-        return patiently(
-            lambda: local_copy(self._api.client, version_id, cache=settings.home / "cache", progress=progress),
-            seconds=settings.orphan_timeout_seconds,
-            errors=(ServerUnreachable,),
-        )
 
     def _note(self, **changes: Any) -> None:  # noqa: ANN401  fields of RunState, which checks them
         """Note how far it has come; on a full disk a successor goes on from further back."""

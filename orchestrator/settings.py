@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_PORT = 8420
+CACHE_BYTES = 50 << 30
+"""Of copies of dataset versions on one machine, where `RETRAIN_CACHE_BYTES` says nothing."""
 CREDENTIAL_FILES = ("credentials.json", "up.json")
 """Where `retrain login` and `retrain up` write URL and token, in the order in which they are asked."""
 
@@ -121,6 +123,20 @@ def home_directory(environ: Mapping[str, str] | None = None) -> Path:
     """Return the directory where state lives."""
     environ = os.environ if environ is None else environ
     return Path(environ.get("RETRAIN_HOME") or "~/.retrain").expanduser().absolute()
+
+
+def cache_bytes(environ: Mapping[str, str] | None = None) -> int:
+    """Return how many bytes the copies of dataset versions on this machine may have: `RETRAIN_CACHE_BYTES`.
+
+    Raises:
+        InvalidRequest: it is no whole number above zero.
+    """
+    environ = os.environ if environ is None else environ
+    text = environ.get(variable("cache_bytes"), "")
+    limit = _read("cache_bytes", text, kind="int") if text else CACHE_BYTES
+    if not isinstance(limit, int) or limit <= 0:
+        raise InvalidRequest(f"{variable('cache_bytes')} is {limit}.", hint="It must be a number above zero.")
+    return limit
 
 
 def find_server(environ: Mapping[str, str] | None = None) -> Server:

@@ -5,17 +5,26 @@ Lists are answered as `{"items": [...], "next": cursor or null}`; errors as `{"e
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from orchestrator.records.agent import Slot
 from orchestrator.records.base import Digest, Id, Moment, Name, ProjectPath, Record, Tag
-from orchestrator.records.dataset import ManifestEntry
+from orchestrator.records.dataset import DatasetState, ManifestEntry
 from orchestrator.records.principal import Role
 from orchestrator.records.series import Points
 from orchestrator.records.source import Container, Packages, Script, Source
-from orchestrator.records.task import Artifact, Attempt, ExitReason, Parameter, ParameterType, Task, TaskType
+from orchestrator.records.task import (
+    Artifact,
+    Attempt,
+    ExitReason,
+    Parameter,
+    ParameterType,
+    ReportKind,
+    Task,
+    TaskType,
+)
 from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger
 
 PROTOCOL = 1
@@ -23,6 +32,9 @@ PROTOCOL = 1
 
 
 T = TypeVar("T")
+
+BlockDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""BLAKE3 of a block of a manifest."""
 
 
 class Page(Record, Generic[T]):
@@ -209,7 +221,7 @@ class PutReport(Record):
     title: Name
     series: str
     iteration: int = 0
-    kind: Literal["scalar", "scatter2d", "text"]
+    kind: ReportKind
     data: Any
 
 
@@ -266,8 +278,39 @@ class CreateDataset(Record):
     version: str | None = None
     """Counts up from the newest where it is not given."""
     parents: tuple[Id, ...] = ()
+    squash: bool = False
+    """Take the parents' files without calling them parents: the version stands for itself."""
     tags: tuple[Tag, ...] = ()
     description: str = ""
+    storage: Name | None = None
+
+
+class EditDataset(Record):
+    """`PATCH /datasets/{id}`: fields that are None stay."""
+
+    description: str | None = None
+    archived: bool | None = None
+
+
+class RenameDataset(Record):
+    """`POST /datasets/rename`: all versions of a dataset get another name, another project or both."""
+
+    project: ProjectPath
+    name: Name
+    new_project: ProjectPath | None = None
+    new_name: Name | None = None
+
+
+class Renamed(Record):
+    """What `POST /datasets/rename` answers."""
+
+    versions: int
+
+
+class Blocks(Record):
+    """`POST /datasets/{id}/blocks`: answered by each block after its length, four bytes, little-endian."""
+
+    digests: tuple[BlockDigest, ...] = Field(max_length=512)
 
 
 class EditEntries(Record):
@@ -275,6 +318,122 @@ class EditEntries(Record):
 
     put: tuple[ManifestEntry, ...] = Field(default=(), max_length=10_000)
     remove: tuple[str, ...] = Field(default=(), max_length=10_000)
+
+
+class WantedBlocks(Record):
+    """`POST /datasets/{id}/blocks`: parts of its manifest, by the 64 hexadecimal digits of their digests.
+
+    Answered by octets: each block behind its length (32 bits, little-endian), in the order asked.
+    """
+
+    digests: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")], ...] = Field(max_length=512)
+
+
+class Freed(Record):
+    """What a deletion frees, or freed: bytes that no other version, draft, task or model holds."""
+
+    files: int
+    """Files of the version whose bytes nobody else holds."""
+    size_bytes: int
+    """Given back by the next collection after the grace period, unless someone stores the same bytes in between."""
+
+
+class CollectGarbage(Record):
+    """`POST /blobs/collect`."""
+
+    grace_seconds: float = Field(default=86_400.0, ge=0)
+    """Only what was found unused at least this long ago is deleted."""
+    dry_run: bool = False
+
+
+class Collected(Record):
+    """What `POST /blobs/collect` did, or would do."""
+
+    condemned_blobs: int
+    """Found unused and waiting for the grace period to end, this time and before."""
+    condemned_bytes: int
+    deleted_blobs: int
+    freed_bytes: int
+    """Given back by the storages."""
+    unreachable: tuple[Name, ...] = ()
+    """Storages that did not answer: what lies in them waits for the next collection."""
+
+
+class LineageNode(Record):
+    """A version in a graph of descent."""
+
+    id: Id
+    project: str
+    name: str
+    version: str
+    state: DatasetState
+    tags: tuple[Tag, ...]
+    file_count: int
+    size_bytes: int
+    deleted: bool
+
+
+class Lineage(Record):
+    """`GET /datasets/{id}/lineage`: all that it descends from and all that descends from it."""
+
+    nodes: tuple[LineageNode, ...]
+    """Parents before children."""
+    edges: tuple[tuple[Id, Id], ...]
+    """Parent and child."""
+
+
+class PutMetadata(Record):
+    """`PUT /datasets/{id}/metadata/{name}`; the blob must be there."""
+
+    kind: str = Field(max_length=32)
+    filename: str = Field(max_length=255)
+    digest: Digest
+    size_bytes: int = Field(ge=0)
+    preview: str = Field(default="", max_length=65_536)
+
+
+class DamagedFile(Record):
+    """A file whose bytes are not those that were stored."""
+
+    path: str
+    digest: Digest
+    reason: str
+
+
+class Verified(Record):
+    """A line of what `POST /datasets/{id}/verify` answers; the last one has `done`."""
+
+    files: int
+    """So far."""
+    size_bytes: int
+    total_files: int
+    total_bytes: int
+    damaged: tuple[DamagedFile, ...] = ()
+    """Found since the line before."""
+    done: bool = False
+
+
+class VerifyDataset(Record):
+    """`POST /datasets/{id}/verify`: read every byte, or a sample of the files, and say which are damaged."""
+
+    sample: float = Field(default=1.0, gt=0, le=1)
+    """Share of the files to read, chosen at random."""
+
+
+class CreateStorage(Record):
+    """`PUT /storages/{name}`."""
+
+    url: str = Field(min_length=1, max_length=2048)
+
+
+class StorageUse(Record):
+    """`GET /storages`: a storage and what lies in it."""
+
+    name: Name
+    url: str
+    identity: str
+    objects: int
+    size_bytes: int
 
 
 class EditTags(Record):
@@ -285,7 +444,10 @@ class EditTags(Record):
 
 
 class Digests(Record):
-    """`POST /blobs/missing`: answered by those of them that are not stored."""
+    """`POST /blobs/missing`, `/blobs/locations` and `/blobs/bundle`.
+
+    Asking which are missing pins those that are there for an hour: whoever does not send them can rely on them.
+    """
 
     digests: tuple[Digest, ...] = Field(max_length=100_000)
 
@@ -303,6 +465,72 @@ class StoredBlob(Record):
     size_bytes: int
     sha256: str | None = None
     """Of the same bytes, for a sender without BLAKE3."""
+
+
+class PackHeader(Record):
+    """What the body of `POST /blobs/packs` begins with, after its own length: four bytes, little-endian."""
+
+    sizes: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=100_000)
+    """Of the blobs that follow, one after the other."""
+    digests: tuple[Digest, ...] | None = Field(default=None, max_length=100_000)
+    """None where the sender has no BLAKE3: their SHA-256 is answered, too."""
+
+
+class StoredBlobs(Record):
+    """What `POST /blobs/packs` answers, in the order of the pack."""
+
+    blobs: tuple[StoredBlob, ...]
+
+
+class UploadState(Record):
+    """`GET /blobs/{digest}/upload`: how far a large upload has come, where to go on."""
+
+    received_bytes: int
+    stored: bool
+    """Whether the blob is there already."""
+
+
+class BlobLocation(Record):
+    """Where a blob's bytes lie, for who reads them straight from the storage."""
+
+    digest: Digest
+    storage: Name
+    path: str
+    offset: int
+    size_bytes: int
+    part_bytes: int
+    """0 where the object is one; else it is a folder of parts of this length, `path/00000` and so on."""
+
+
+class BlobLocations(Record):
+    """What `POST /blobs/locations` answers: in the order asked, without those that are missing."""
+
+    locations: tuple[BlobLocation, ...]
+
+
+class PlacedBlob(Record):
+    """A blob inside an object."""
+
+    digest: Digest
+    offset: int = Field(ge=0)
+    size_bytes: int = Field(ge=0)
+
+
+class RegisterObject(Record):
+    """`POST /blobs/objects`: somebody with access of their own wrote an object into a storage."""
+
+    storage: Name
+    path: str = Field(max_length=512)
+    size_bytes: int = Field(ge=0)
+    part_bytes: int = Field(default=0, ge=0)
+    blobs: tuple[PlacedBlob, ...] = Field(min_length=1, max_length=200_000)
+
+
+class Registered(Record):
+    """What `POST /blobs/objects` answers."""
+
+    new_blobs: int
+    """How many of its blobs were not stored before."""
 
 
 class RegisterTrigger(Record):

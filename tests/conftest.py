@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 import warnings
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from orchestrator.blobs.testing import servers
 from orchestrator.errors import Unavailable
 from orchestrator.redis_server import RedisServer
 
@@ -146,3 +148,61 @@ def docker_image() -> str:
     finally:
         client.close()
     return image
+
+
+@pytest.fixture(scope="session")
+def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    port = servers.free_port()
+    with servers.running(servers.s3_command(port), port=port, folder=tmp_path_factory.mktemp("s3")):
+        yield port
+
+
+@pytest.fixture
+def s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket."""
+    import s3fs  # noqa: PLC0415  0.5 s that other tests need not pay
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{s3_port}")
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem(endpoint_url=f"http://127.0.0.1:{s3_port}", use_listings_cache=False).mkdir(bucket)
+    return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def azure_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    port = servers.free_port()
+    command = servers.azure_command(port)
+    if command is None:
+        missing("azurite", install=servers.AZURITE_INSTALL)
+    with servers.running(command, port=port, folder=tmp_path_factory.mktemp("azure")):
+        yield port
+
+
+@pytest.fixture
+def azure(azure_port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty container."""
+    import adlfs  # noqa: PLC0415  0.5 s that other tests need not pay
+
+    connection = servers.azure_connection(azure_port)
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", connection)
+    container = f"container-{uuid.uuid4().hex}"
+    adlfs.AzureBlobFileSystem(connection_string=connection, use_listings_cache=False).mkdir(container)
+    return f"az://{container}"
+
+
+@pytest.fixture(scope="session")
+def gcs_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    port = servers.free_port()
+    with servers.running(servers.gcs_command(port), port=port, folder=tmp_path_factory.mktemp("gcs")):
+        yield port
+
+
+@pytest.fixture
+def gcs(gcs_port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty prefix."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{gcs_port}")
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # asks Google itself what kind of bucket it is
+    return f"gs://bucket/{uuid.uuid4().hex}"

@@ -15,20 +15,24 @@ from orchestrator.api.hub import Hub
 from orchestrator.api.routes import (
     agents,
     attempts,
+    blob_packs,
+    blobs,
+    dataset_files,
+    dataset_profiles,
     datasets,
     events,
     projects,
     queues,
+    storages,
     tasks,
     tokens,
     triggers,
+    uploads,
 )
-from orchestrator.api.routes import (
-    blobs as blob_routes,
-)
+from orchestrator.services.resumable_uploads import ResumableUploads
 
 if TYPE_CHECKING:
-    from orchestrator.blobs import BlobStore
+    from orchestrator.services.storage_access import Storages
     from orchestrator.settings import Settings
     from orchestrator.store.protocol import Store
 
@@ -41,23 +45,34 @@ _ROUTERS = (
     queues.router,
     agents.router,
     datasets.router,
-    blob_routes.router,
+    dataset_files.router,
+    dataset_profiles.router,
+    storages.router,
+    blob_packs.router,
+    uploads.router,
+    blobs.router,
     events.router,
     triggers.router,
     tokens.router,
 )
 
 
-def create_app(store: Store, *, blobs: BlobStore, settings: Settings) -> FastAPI:
+def create_app(store: Store, *, storages: Storages, settings: Settings) -> FastAPI:
     """Return the ASGI application. It starts no thread of its own; `orchestrator.api.serve` does.
 
     Args:
         store: the database.
-        blobs: where bytes lie.
+        storages: where bytes lie.
         settings: lengths of leases and the like.
     """
     app = FastAPI(title="retrain", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.parts = Parts(store=store, blobs=blobs, settings=settings, hub=Hub(store))
+    app.state.parts = Parts(
+        store=store,
+        storages=storages,
+        uploads=ResumableUploads(settings.home / "uploads"),
+        settings=settings,
+        hub=Hub(store),
+    )
     add_error_handlers(app)
     app.add_middleware(Gate, store=store)
     versioned = APIRouter(prefix=PREFIX)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, TypeVar
 from fastapi import Depends, Request
 
 from orchestrator.api.answers import answer_bytes, encode, encode_list
-from orchestrator.errors import Forbidden, InvalidRequest
+from orchestrator.errors import Conflict, Forbidden, InvalidRequest
 from orchestrator.records.principal import Permission, Principal, Role
 from orchestrator.services.blobs import require_upload
-from orchestrator.services.once import Answer, RequestKey, write_once
+from orchestrator.services.once import Answer, RequestKey, kept_answer, write_once
 from orchestrator.services.unit_of_work import read_as, write_as
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from orchestrator.api.hub import Hub
-    from orchestrator.blobs import BlobStore
     from orchestrator.records.base import Record
+    from orchestrator.services.resumable_uploads import ResumableUploads
+    from orchestrator.services.storage_access import Storages
     from orchestrator.settings import Settings
     from orchestrator.store.protocol import Store, Transaction
 
@@ -43,7 +44,8 @@ class Parts:
     """What a server is made of."""
 
     store: Store
-    blobs: BlobStore
+    storages: Storages
+    uploads: ResumableUploads
     settings: Settings
     hub: Hub
 
@@ -114,6 +116,26 @@ class Caller:
         return self._once(
             lambda tx: Answer(status=_CREATED, body=encode(service(tx, self.principal, *args, **kwargs)), secret=True)
         )
+
+    def post_in_steps(self, steps: Callable[[Caller], Response]) -> Response:
+        """Run what reads and plans before it posts, once by the request's `Idempotency-Key`.
+
+        Where the request was answered before, what it planned with is no longer so: the answer that is kept counts.
+        """
+        if (kept := self._kept()) is not None:
+            return kept
+        try:
+            return steps(self)
+        except Conflict:
+            if (kept := self._kept()) is not None:
+                return kept
+            raise
+
+    def _kept(self) -> Response | None:
+        if self._key is None:
+            return None
+        kept = kept_answer(self.parts.store, self.principal, key=self._key)
+        return None if kept is None else answer_bytes(kept.body, status=kept.status)
 
     def _once(self, work: Callable[[Transaction], Answer]) -> Response:
         if self._key is None:

@@ -35,8 +35,8 @@ LARGEST_BODY_BYTES = 32 << 20
 """Of a JSON body. Blobs are streamed and have no limit, pieces of console their own."""
 
 _STREAMED = {
-    "POST": re.compile(r"/api/v1/blobs"),
-    "PUT": re.compile(r"/api/v1/(blobs/[^/]+|tasks/[^/]+/console)"),
+    "POST": re.compile(r"/api/v1/blobs(/packs)?"),
+    "PUT": re.compile(r"/api/v1/(blobs/[^/]+(/upload)?|tasks/[^/]+/console)"),
 }
 """Where bodies are bytes."""
 

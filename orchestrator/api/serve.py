@@ -14,12 +14,14 @@ import uvicorn
 
 from orchestrator.api.app import create_app
 from orchestrator.api.bell import Bell
+from orchestrator.api.profiler import Profiler
 from orchestrator.api.sweeper import Sweeper
-from orchestrator.blobs import BlobStore
 from orchestrator.errors import Conflict, InvalidRequest, Unauthenticated
 from orchestrator.queues import RqQueue
+from orchestrator.records.dataset import DEFAULT_STORAGE
 from orchestrator.services.authenticate import authenticate
 from orchestrator.services.queues import create_missing_queues
+from orchestrator.services.storage_access import Storages
 from orchestrator.services.tokens import create_first_token
 from orchestrator.settings import Server, read_credentials, write_credentials
 from orchestrator.store.sql import open_store
@@ -67,11 +69,13 @@ def serve(
         contextlib.closing(open_store(settings.database_url)) as store,
         contextlib.closing(RqQueue(settings.redis_url)) as queue,
     ):
-        blobs = BlobStore(settings.blobs_url)
-        blobs.sweep_uploads()
+        storages = Storages(store, default_url=settings.blobs_url)
+        storages.register_default()
+        storages.of(DEFAULT_STORAGE).sweep_uploads()
         store.write(create_missing_queues)
-        app = create_app(store, blobs=blobs, settings=settings)
-        with _threads(store, queue=queue, settings=settings):
+        app = create_app(store, storages=storages, settings=settings)
+        app.state.parts.uploads.sweep()
+        with _threads(store, queue=queue, storages=storages, settings=settings):
             server = _Server(
                 uvicorn.Config(
                     app,
@@ -127,14 +131,17 @@ def keep_admin_token(store: Store, *, url: str, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _threads(store: Store, *, queue: Queue, settings: Settings) -> Iterator[None]:
+def _threads(store: Store, *, queue: Queue, storages: Storages, settings: Settings) -> Iterator[None]:
     bell = Bell(store, queue=queue)
     sweeper = Sweeper(store, queue=queue, settings=settings)
+    profiler = Profiler(store, storages=storages)
     bell.start()
     sweeper.start()
+    profiler.start()
     try:
         yield
     finally:
+        profiler.close()
         sweeper.close()
         bell.close()
 

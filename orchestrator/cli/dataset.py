@@ -1,4 +1,4 @@
-"""`retrain dataset`: versions of data; `add`, `remove` and `get`, which move files, stand beside this file."""
+"""`retrain dataset`: versions of data; what moves files, checks and draws them stands beside this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.connection import connected
-from orchestrator.cli.dataset_files import add, get, remove
+from orchestrator.cli.dataset_cache import cache
+from orchestrator.cli.dataset_checks import gc, repair, verify
+from orchestrator.cli.dataset_common import label, tell
+from orchestrator.cli.dataset_files import add, get, link, remove, sync
+from orchestrator.cli.dataset_graph import diff, graph
+from orchestrator.cli.dataset_life import archive, delete, publish, rename, squash
+from orchestrator.cli.dataset_preview import preview
+from orchestrator.cli.dataset_transport import export_dataset, import_dataset
 from orchestrator.cli.lookup import find_dataset
 from orchestrator.cli.output import (
     ago,
@@ -38,9 +45,28 @@ def dataset() -> None:
     """
 
 
-dataset.add_command(add)
-dataset.add_command(remove)
-dataset.add_command(get)
+for command in (
+    add,
+    sync,
+    link,
+    remove,
+    get,
+    publish,
+    archive,
+    delete,
+    rename,
+    squash,
+    diff,
+    graph,
+    preview,
+    verify,
+    repair,
+    gc,
+    cache,
+    export_dataset,
+    import_dataset,
+):
+    dataset.add_command(command)
 
 
 @dataset.command()
@@ -50,6 +76,7 @@ dataset.add_command(get)
 @click.option("--parent", "parents", multiple=True, metavar="DATASET", help="Begin with the files of this version.")
 @click.option("--tag", "tags", multiple=True)
 @click.option("--description", default="")
+@click.option("--storage", help="Where new bytes go; wherever the project says where it is not given.")
 @json_option
 def create(
     *,
@@ -59,6 +86,7 @@ def create(
     parents: tuple[str, ...],
     tags: tuple[str, ...],
     description: str,
+    storage: str | None,
     as_json: bool,
 ) -> None:
     """Make a draft: a version that files can be added to. Without --parent it is empty."""
@@ -70,8 +98,9 @@ def create(
             "parents": [find_dataset(client, parent)["id"] for parent in parents],
             "tags": tags,
             "description": description,
+            "storage": storage,
         }
-        _tell(client.post("/datasets", body), as_json=as_json)
+        tell(client.post("/datasets", body), as_json=as_json)
 
 
 @dataset.command()
@@ -81,7 +110,7 @@ def finalize(*, name: str, as_json: bool) -> None:
     """Make a draft final: it never changes again, and triggers may act on it."""
     with connected() as client:
         found = find_dataset(client, name, states=["open"])
-        _tell(client.post(f"/datasets/{found['id']}/finalize"), as_json=as_json)
+        tell(client.post(f"/datasets/{found['id']}/finalize"), as_json=as_json)
 
 
 @dataset.command()
@@ -95,28 +124,55 @@ def tag(*, name: str, added: tuple[str, ...], removed: tuple[str, ...], as_json:
         raise InvalidRequest("Nothing is to be tagged.", hint="Say which: --add TAG or --remove TAG.")
     with connected() as client:
         found = find_dataset(client, name)
-        _tell(client.post(f"/datasets/{found['id']}/tags", {"add": added, "remove": removed}), as_json=as_json)
+        tell(client.post(f"/datasets/{found['id']}/tags", {"add": added, "remove": removed}), as_json=as_json)
 
 
 @dataset.command("list")
 @click.option("--project", help="This project and all below it.")
-@click.option("--name", help="Exactly this name.")
-@click.option("--tag", "tags", multiple=True, help="Versions that have this tag.")
+@click.option("--name", help="The name contains this.")
+@click.option("--tag", "tags", multiple=True, help="Versions that have this tag; all of them where several are given.")
+@click.option("--any-tag", "any_tags", multiple=True, help="Versions that have one of these tags.")
+@click.option("--no-tag", "no_tags", multiple=True, help="Versions that have none of these tags.")
+@click.option("--from", "version_from", metavar="VERSION", help="This version and larger ones.")
+@click.option("--before", "version_before", metavar="VERSION", help="Versions smaller than this one.")
 @click.option("--state", type=click.Choice(["open", "final", "published"]))
+@click.option("--archived", is_flag=True, help="Those that were archived, too.")
 @limit_option
 @json_option
 def list_datasets(
-    *, project: str | None, name: str | None, tags: tuple[str, ...], state: str | None, limit: int | None, as_json: bool
+    *,
+    project: str | None,
+    name: str | None,
+    tags: tuple[str, ...],
+    any_tags: tuple[str, ...],
+    no_tags: tuple[str, ...],
+    version_from: str | None,
+    version_before: str | None,
+    state: str | None,
+    archived: bool,
+    limit: int | None,
+    as_json: bool,
 ) -> None:
     """List dataset versions, newest first."""
     with connected() as client:
         print_list(
-            client.pages("/datasets", project=project, name=name, tag=tags, state=state),
+            client.pages(
+                "/datasets",
+                project=project,
+                name_part=name,
+                tag=tags,
+                any_tag=any_tags,
+                no_tag=no_tags,
+                version_from=version_from,
+                version_before=version_before,
+                state=state,
+                archived="all" if archived else "false",
+            ),
             as_json=as_json,
             headings=("ID", "DATASET", "STATE", "FILES", "SIZE", "TAGS", "CREATED"),
             row=lambda item: (
                 item["id"],
-                f"{item['project']}/{item['name']}@{item['version']}",
+                label(item),
                 item["state"],
                 item["file_count"],
                 size(item["size_bytes"]),
@@ -160,16 +216,12 @@ def _fields(found: Item) -> Sequence[tuple[str, object]]:
         ("tags", found["tags"]),
         ("description", found["description"]),
         ("parents", found["parents"]),
+        ("storage", found["storage"]),
         ("files", f"{found['file_count']}, {size(found['size_bytes'])}; {changes}"),
         ("made by task", found["task"]),
         ("created", when(found["created_at"])),
         ("finalized", when(found["finalized_at"])),
+        ("published", when(found["published_at"])),
+        ("archived", when(found["archived_at"])),
+        ("deleted", when(found["deleted_at"])),
     )
-
-
-def _tell(found: Item, *, as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    tags = f"  {', '.join(found['tags'])}" if found["tags"] else ""
-    click.echo(f"{found['id']}  {found['project']}/{found['name']}@{found['version']}  {found['state']}{tags}")

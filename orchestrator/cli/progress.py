@@ -21,8 +21,8 @@ LINE_SECONDS = 5.0
 class Progress(Protocol):
     """Hears how far the work has come."""
 
-    def __call__(self, done_bytes: int, total_bytes: int) -> None:
-        """Show it."""
+    def __call__(self, done_bytes: int, total_bytes: int, done_files: int, /) -> None:
+        """Show it; `total_bytes` is 0 while it is not known."""
 
 
 @contextlib.contextmanager
@@ -50,20 +50,35 @@ def _bar(doing: str) -> Iterator[Progress]:
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
+        TextColumn("{task.fields[files]}"),
         TimeRemainingColumn(),
     )
+    began = time.monotonic()
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(doing, total=None)
-        yield lambda done_bytes, total_bytes: bars.update(bar, completed=done_bytes, total=total_bytes)
+        bar = bars.add_task(doing, total=None, files="")
+
+        def show(done_bytes: int, total_bytes: int, done_files: int) -> None:
+            files = f"{done_files:,} files, {_rate(done_files, since=began):,.0f}/s" if done_files else ""
+            bars.update(bar, completed=done_bytes, total=total_bytes or None, files=files)
+
+        yield show
 
 
 def _lines(doing: str) -> Progress:
-    said_at = time.monotonic()
+    began = said_at = time.monotonic()
 
-    def show(done_bytes: int, total_bytes: int) -> None:
+    def show(done_bytes: int, total_bytes: int, done_files: int) -> None:
         nonlocal said_at
         if time.monotonic() - said_at >= LINE_SECONDS:
             said_at = time.monotonic()
-            click.echo(f"{doing}: {size(done_bytes)} of {size(total_bytes)}", err=True)
+            of = f" of {size(total_bytes)}" if total_bytes else ""
+            speed = f" ({size(round(_rate(done_bytes, since=began)))}/s)"
+            files = f", {done_files:,} files ({_rate(done_files, since=began):,.0f}/s)" if done_files else ""
+            click.echo(f"{doing}: {size(done_bytes)}{of}{speed}{files}", err=True)
 
     return show
+
+
+def _rate(count: int, *, since: float) -> float:
+    """Return how many a second there were."""
+    return count / max(time.monotonic() - since, 1e-3)

@@ -15,8 +15,11 @@ class EventType(StrEnum):
 
     DATASET_CREATED = "dataset.created"
     DATASET_FINALIZED = "dataset.finalized"
+    DATASET_PUBLISHED = "dataset.published"
     DATASET_TAGGED = "dataset.tagged"
     DATASET_UNTAGGED = "dataset.untagged"
+    DATASET_ARCHIVED = "dataset.archived"
+    DATASET_DELETED = "dataset.deleted"
     TASK_CREATED = "task.created"
     TASK_QUEUED = "task.queued"
     TASK_DEQUEUED = "task.dequeued"

@@ -48,6 +48,8 @@ _MOST_IN_BLOCK = 2048
 """A block ends after so many, whatever their paths."""
 _LOADED_AT_ONCE = 32
 _MAGIC_BLOCK, _MAGIC_LIST = b"rtb1", b"rtl1"
+_MOST_UNPACKED_BYTES = {_MAGIC_BLOCK: 32 << 20, _MAGIC_LIST: 512 << 20}
+"""Of what is true: a file from elsewhere that unpacks to more is made to fill the memory."""
 _HEAD = struct.Struct("<4sII")
 _LENGTH = struct.Struct("<I")
 _GOLDEN = 0x9E3779B1
@@ -216,7 +218,7 @@ class Manifest:
         digests = iter([block.digest for block in self.blocks[start:]])
         while asked := list(islice(digests, _LOADED_AT_ONCE)):
             for data in load(asked):
-                yield from decode_block(data)
+                yield from _iterate(data)
 
 
 def encode_block(entries: Sequence[Entry]) -> bytes:
@@ -235,15 +237,7 @@ def decode_block(data: bytes) -> list[Entry]:
     Raises:
         DigestMismatch: these are other bytes.
     """
-    count, columns, digests = _unpacked(_MAGIC_BLOCK, data)
-    paths, place = _split(columns, count)
-    kinds, place = columns[place : place + count], place + count
-    sizes, place = _numbers(columns, count, place)
-    entries = list(map(Entry, paths, kinds, sizes, digests))
-    if place < len(columns):
-        for at, url, etag in json.loads(columns[place:]):
-            entries[at] = entries[at]._replace(url=url, etag=etag)
-    return entries
+    return list(_iterate(data))
 
 
 def block_digests(data: bytes) -> list[bytes]:
@@ -417,6 +411,21 @@ class _Writer:
         self._blocks.append(Block(entries[0].path, digest, files, sum(entry.size_bytes for entry in entries)))
 
 
+def _iterate(data: bytes) -> Iterator[Entry]:
+    """Read a block; entries are made as they are taken, which keeps the garbage collector asleep."""
+    count, columns, digests = _unpacked(_MAGIC_BLOCK, data)
+    paths, place = _split(columns, count)
+    kinds, place = columns[place : place + count], place + count
+    sizes, place = _numbers(columns, count, place)
+    entries = map(Entry, paths, kinds, sizes, digests)
+    if place == len(columns):
+        return entries
+    linked = list(entries)
+    for at, url, etag in json.loads(columns[place:]):
+        linked[at] = linked[at]._replace(url=url, etag=etag)
+    return iter(linked)
+
+
 def _ends_block(path: str) -> bool:
     return ((zlib.crc32(path.encode()) * _GOLDEN) & _WORD) >> (32 - _BLOCK_BITS) == 0
 
@@ -459,7 +468,10 @@ def _unpacked(magic: bytes, data: bytes) -> tuple[int, bytes, list[bytes]]:
         start = _HEAD.size + length
         if found != magic or len(data) != start + count * DIGEST_BYTES:
             raise DigestMismatch("This is no part of a manifest, or was cut.")
-        columns = zlib.decompress(data[_HEAD.size : start])
+        unpacking = zlib.decompressobj()
+        columns = unpacking.decompress(data[_HEAD.size : start], _MOST_UNPACKED_BYTES[magic])
+        if not unpacking.eof:
+            raise DigestMismatch("A part of a manifest unpacks to more than any has.")
     except (struct.error, zlib.error) as error:
         raise DigestMismatch(f"A part of a manifest cannot be read: {error}.") from error
     return count, columns, [data[place : place + DIGEST_BYTES] for place in range(start, len(data), DIGEST_BYTES)]

@@ -8,11 +8,16 @@ NAME_MAX_BYTES = 255
 """Of one part of a path, on every file system in use."""
 
 
+PATH_MAX_BYTES = 3072
+"""Of all of it: systems take 4,096, and it has to stand below some root."""
+
+
 def check_path(path: str) -> str:
     """Return a manifest path when it is safe to write below a root, on the way in as on the way out.
 
     Raises:
-        InvalidPath: the path is absolute, holds `..`, `.`, an empty part or NUL, or a part has over 255 bytes.
+        InvalidPath: the path is absolute, holds `..`, `.`, an empty part or NUL, a part has over 255 bytes or all of it
+            over 3,072.
     """
     try:
         encoded = path.encode()
@@ -27,4 +32,7 @@ def check_path(path: str) -> str:
         raise InvalidPath(f"{path!r} has an empty part.", hint="Write it without '//' and './'.")
     if any(len(part) > NAME_MAX_BYTES for part in parts):
         raise InvalidPath(f"{path!r} has a name of more than {NAME_MAX_BYTES} bytes.", hint="Shorten it.")
+    if len(encoded) > PATH_MAX_BYTES:
+        shown = f"{path[:64]!r}… ({len(encoded)} bytes)"
+        raise InvalidPath(f"{shown} is longer than {PATH_MAX_BYTES} bytes.", hint="Move the file further up.")
     return path

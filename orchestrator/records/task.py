@@ -132,6 +132,9 @@ class Artifact(Record):
     created_at: Moment
 
 
+ReportKind = Literal["scalar", "scatter2d", "text", "table", "histogram", "image", "plotly"]
+
+
 class Report(Record):
     """A plot, a table or a text that belongs to a task or a dataset version."""
 
@@ -140,7 +143,9 @@ class Report(Record):
     title: Name
     series: str
     iteration: int = 0
-    kind: Literal["scalar", "scatter2d", "text"]
+    kind: ReportKind
     data: Any
-    """`scatter2d`: list of [x, y]; `scalar`: a number; `text`: a string."""
+    """`scatter2d`: list of [x, y]; `scalar`: a number; `text`: a string; `table`: {"columns": [...], "rows": [[...]]};
+    `histogram`: {"labels": [...], "values": [...]}; `image`: {"digest", "width", "height"} of a PNG; `plotly`: a figure
+    as Plotly's own JSON."""
     created_at: Moment

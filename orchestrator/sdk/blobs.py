@@ -1,4 +1,4 @@
-"""Bytes to and from the server, checked on both ways."""
+"""Bytes to the server, checked on the way."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from orchestrator.sdk.client import Client
 
 
-def store_file(client: Client, file: Path, *, on_bytes: Callable[[bytes], object] | None = None) -> tuple[str, int]:
+def store_file(
+    client: Client, file: Path, *, on_bytes: Callable[[bytes], object] | None = None, dataset: str | None = None
+) -> tuple[str, int]:
     """Store a file's bytes without knowing their digest, which needs BLAKE3, and return digest and size in bytes.
 
     Args:
         client: speaks to the server.
         file: whose bytes to store; it does not change meanwhile.
         on_bytes: called with each part that is sent, to show progress.
+        dataset: id of the version that they are for: they go where its bytes go.
 
     Raises:
         DigestMismatch: what arrived is not what was sent.
@@ -39,7 +42,7 @@ def store_file(client: Client, file: Path, *, on_bytes: Callable[[bytes], object
 
         return count
 
-    stored = client.post_file("/blobs", file, meter=meter)
+    stored = client.post_file("/blobs" if dataset is None else f"/blobs?dataset={dataset}", file, meter=meter)
     if stored["sha256"] != sums[-1].hexdigest():
         raise DigestMismatch(f"{file.name} arrived at the server with other bytes.", hint="Try again.")
     return stored["digest"], stored["size_bytes"]
@@ -68,7 +71,7 @@ def store_missing(client: Client, files: Sequence[Path]) -> list[str]:
     return digests
 
 
-def digest_of(file: Path, *, on_bytes: Callable[[bytes], object] | None = None) -> str:
+def digest_of(file: Path) -> str:
     """Read a file and return its digest.
 
     Raises:
@@ -80,6 +83,4 @@ def digest_of(file: Path, *, on_bytes: Callable[[bytes], object] | None = None) 
     with file.open("rb", buffering=0) as source:
         while part := source.read(CHUNK_BYTES):
             hasher.update(part)
-            if on_bytes is not None:
-                on_bytes(part)
     return f"blake3:{hasher.hexdigest()}"

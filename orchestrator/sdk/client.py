@@ -138,10 +138,41 @@ class Client:
                 return
             query["after"] = page["next"]
 
-    def put_bytes(self, path: str, data: bytes, **query: Query) -> Any:  # noqa: ANN401  JSON
-        """Send raw octets that are in memory."""
+    def put_bytes(self, path: str, data: bytes, *, timeout_seconds: float | None = None, **query: Query) -> Any:  # noqa: ANN401  JSON
+        """Send raw octets that are in memory; see `post` for `timeout_seconds`."""
         headers = {"Content-Type": "application/octet-stream"}
-        return self._json(_Request(method="PUT", path=_with_query(path, query), body=data, headers=headers))
+        return self._json(
+            _Request(
+                method="PUT",
+                path=_with_query(path, query),
+                body=data,
+                headers=headers,
+                timeout_seconds=timeout_seconds,
+            )
+        )
+
+    def get_bytes(self, path: str, **query: Query) -> bytes:
+        """Return the octets that stand at a path, all in memory."""
+        return self._octets(_Request(method="GET", path=_with_query(path, query)))
+
+    def post_for_bytes(self, path: str, body: object) -> bytes:
+        """Send a JSON body that may be sent twice and return the octets that it is answered by, all in memory."""
+        return self._octets(_json_request("POST", path, body))
+
+    def post_bytes(
+        self, path: str, data: bytes | Sequence[bytes], *, timeout_seconds: float | None = None, **query: Query
+    ) -> Any:  # noqa: ANN401  JSON
+        """Send raw octets that are in memory, in one piece or several, with POST; the same sent twice does no harm."""
+        pieces = [data] if isinstance(data, bytes) else data
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(sum(map(len, pieces)))}
+        request = _Request(
+            method="POST",
+            path=_with_query(path, query),
+            body=lambda: iter(pieces),
+            headers=headers,
+            timeout_seconds=timeout_seconds,
+        )
+        return self._json(request)
 
     def put_file(self, path: str, file: Path, *, meter: Meter | None = None) -> Any:  # noqa: ANN401  JSON
         """Send a file's octets with PUT, in constant memory whatever its size.
@@ -185,6 +216,34 @@ class Client:
             if declared is not None and count != declared:
                 raise ServerFailed(f"{self.url} broke off in the midst of {path}, after {count} bytes.")
         return count
+
+    def post_for_lines(self, path: str, body: object) -> Iterator[dict[str, Any]]:
+        """Send a JSON body that may be sent twice and yield the JSON objects, one a line, as they come.
+
+        Raises:
+            ServerUnreachable: the answer broke off, or a line is waited for in vain.
+            ServerFailed: a line is no JSON.
+        """
+        with self._answer(_json_request("POST", path, body)) as response:
+            while True:
+                try:
+                    line = response.readline()
+                except BROKEN as error:
+                    raise self._unreachable(error) from error
+                if not line:
+                    return
+                try:
+                    found = json.loads(line)
+                except ValueError:
+                    raise ServerFailed(f"{self.url} broke off in the midst of its answer.") from None
+                yield found
+
+    def _octets(self, request: _Request) -> bytes:
+        with self._answer(request) as response:
+            try:
+                return response.read()
+            except BROKEN as error:
+                raise self._unreachable(error) from error
 
     def _json(self, request: _Request) -> Any:  # noqa: ANN401  JSON
         with self._answer(request) as response:

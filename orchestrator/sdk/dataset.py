@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
-from orchestrator.sdk.attempt import attempt_directory
-from orchestrator.sdk.client import Client, segment
-from orchestrator.sdk.local_copy import local_copy
-from orchestrator.sdk.logger import check_name, drawn, scatter_report
-from orchestrator.sdk.scan import scan
-from orchestrator.sdk.session import cache_directory, session
-from orchestrator.sdk.upload import Draft
-from orchestrator.settings import find_server
+from orchestrator.sdk.client import segment
+from orchestrator.sdk.dataset_filling import Filling
+from orchestrator.sdk.dataset_notes import Notes
+from orchestrator.sdk.dataset_reading import Reading
+from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from orchestrator.sdk.upload import Progress
+    from orchestrator.sdk.draft import Progress
 
-DOWNLOAD_SECONDS = 24 * 3600.0
-"""How long a supervisor may take to fill its node's cache."""
+DATASETS = "Datasets"
+"""The section in which a task's parameters name the versions that it used."""
 
 
-class Dataset:
+class Dataset(Filling, Reading, Notes):
     """A dataset version on the server.
 
-    Made by `Dataset.create` and `Dataset.get`. Changes of a draft are kept here until `upload` or
-    `finalize(auto_upload=True)` sends them.
+    Made by `Dataset.create` and `Dataset.get`. Filling a draft is in `dataset_filling`, reading a version in
+    `dataset_reading`, what is said about one in `dataset_notes`.
     """
-
-    def __init__(self, record: Mapping[str, Any]) -> None:
-        self._record = dict(record)
-        self._draft = Draft(session.client, version_id=self.id)
 
     @classmethod
     def create(  # noqa: PLR0913, PLR0917  the signature that ML engineers know
@@ -45,6 +37,8 @@ class Dataset:
         dataset_version: str | None = None,
         dataset_tags: Iterable[str] | None = None,
         description: str | None = None,
+        *,
+        storage: str | None = None,
     ) -> Dataset:
         """Begin a new version, a draft, with the files of its parents.
 
@@ -55,19 +49,57 @@ class Dataset:
             dataset_version: three whole numbers joined by dots; counts up from the newest where it is not given.
             dataset_tags: labels; they count as put on when the version is finalized.
             description: for people.
+            storage: name of the storage that new bytes go to; wherever the project says where it is not given.
 
         Raises:
             AlreadyExists: a final version has that number.
+            NotFound: a parent or the storage does not exist.
         """
         body = {
             "project": dataset_project,
             "name": dataset_name,
             "version": dataset_version,
-            "parents": [each.id if isinstance(each, Dataset) else each for each in parent_datasets or ()],
+            "parents": _ids(parent_datasets),
             "tags": list(dataset_tags or ()),
             "description": description or "",
+            "storage": storage,
         }
         return cls(session.client().post("/datasets", body))
+
+    @classmethod
+    def squash(
+        cls,
+        dataset_name: str,
+        dataset_ids: Iterable[Dataset | str],
+        dataset_project: str | None = None,
+        dataset_version: str | None = None,
+    ) -> Dataset:
+        """Make one final version, without parents, that holds the files of several; no bytes are stored again.
+
+        Args:
+            dataset_name: what the new version's dataset is called.
+            dataset_ids: versions or their ids, in order: of two files with one path the later one's stays.
+            dataset_project: where it belongs; where the first of them does where it is not given.
+            dataset_version: three whole numbers joined by dots; counts up where it is not given.
+
+        Raises:
+            InvalidRequest: none are given.
+        """
+        ids = _ids(dataset_ids)
+        if not ids:
+            raise InvalidRequest("Nothing is to be squashed.", hint="Give versions or their ids.")
+        if dataset_project is None:
+            dataset_project = cls.get(dataset_id=ids[0]).project
+        body = {
+            "project": dataset_project,
+            "name": dataset_name,
+            "version": dataset_version,
+            "parents": ids,
+            "squash": True,
+        }
+        squashed = cls(session.client().post("/datasets", body))
+        squashed.finalize()
+        return squashed
 
     @classmethod
     def get(  # noqa: PLR0913  the signature that ML engineers know
@@ -79,58 +111,93 @@ class Dataset:
         dataset_tags: Iterable[str] | None = None,
         *,
         only_completed: bool = True,
+        only_published: bool = False,
         auto_create: bool = False,
         writable_copy: bool = False,
+        alias: str | None = None,
+        overridable: bool = False,
     ) -> Dataset:
         """Return a version by its id, or the newest by project and name.
 
         Args:
-            dataset_id: id of a version; nothing else but `writable_copy` counts then.
+            dataset_id: id of a version; nothing else but `writable_copy` and `alias` counts then.
             dataset_project: where the dataset belongs.
             dataset_name: what it is called.
             dataset_version: exactly this one; the largest where it is not given.
             dataset_tags: labels that it must have, all of them.
             only_completed: drafts do not count.
+            only_published: only published versions count.
             auto_create: where there is none, begin the first.
             writable_copy: begin a new version with the files of the one that was found, and return that draft.
+            alias: name under which the running task records the version that it used: parameter `Datasets/<alias>`.
+            overridable: on an agent, take the version that this parameter of the task names instead, so that a clone
+                can replace it.
 
         Raises:
             NotFound: there is none.
-            InvalidRequest: neither an id nor project and name are given, or the id is empty.
+            InvalidRequest: neither an id nor project and name are given, or the id is empty, or `overridable` has no
+                `alias`.
         """
-        if dataset_id is not None:
-            found = cls(session.client().get(f"/datasets/{segment(dataset_id, what='dataset_id')}"))
-        elif dataset_project is None or dataset_name is None:
-            raise InvalidRequest(
-                "Which dataset is meant is not said.", hint="Give dataset_id, or dataset_project and dataset_name."
-            )
-        else:
-            try:
-                record = session.client().get(
-                    "/datasets/newest",
-                    project=dataset_project,
-                    name=dataset_name,
-                    version=dataset_version,
-                    tag=list(dataset_tags or ()),
-                    state=[] if only_completed else ["open", "final", "published"],
-                )
-            except NotFound:
-                if not auto_create:
-                    raise
-                return cls.create(dataset_name, dataset_project, dataset_version=dataset_version)
-            found = cls(record)
-        if not writable_copy:
+        if overridable and alias is None:
+            raise InvalidRequest("What can be overridden needs a name.", hint="Give an alias.")
+        found = cls._find(
+            dataset_id,
+            dataset_project,
+            dataset_name,
+            version=dataset_version,
+            tags=list(dataset_tags or ()),
+            states=["published"] if only_published else [] if only_completed else ["open", "final", "published"],
+            auto_create=auto_create,
+        )
+        if alias is not None:
+            found = _use_as(alias, found, overridable=overridable)
+        if not writable_copy or not found.is_final():
             return found
         return cls.create(found.name, found.project, parent_datasets=[found])
 
     @classmethod
-    def list_datasets(
+    def _find(  # noqa: PLR0913  the parts of a name
+        cls,
+        dataset_id: str | None,
+        project: str | None,
+        name: str | None,
+        *,
+        version: str | None,
+        tags: list[str],
+        states: list[str],
+        auto_create: bool,
+    ) -> Dataset:
+        if dataset_id is not None:
+            return cls(session.client().get(f"/datasets/{segment(dataset_id, what='dataset_id')}"))
+        if project is None or name is None:
+            raise InvalidRequest(
+                "Which dataset is meant is not said.", hint="Give dataset_id, or dataset_project and dataset_name."
+            )
+        try:
+            return cls(
+                session.client().get(
+                    "/datasets/newest", project=project, name=name, version=version, tag=tags, state=states
+                )
+            )
+        except NotFound:
+            if not auto_create:
+                raise
+        return cls.create(name, project, dataset_version=version)
+
+    @classmethod
+    def list_datasets(  # noqa: PLR0913  the signature that ML engineers know
         cls,
         dataset_project: str | None = None,
         partial_name: str | None = None,
         tags: Iterable[str] | None = None,
         *,
+        tags_any: Iterable[str] | None = None,
+        tags_none: Iterable[str] | None = None,
+        version_from: str | None = None,
+        version_before: str | None = None,
         only_completed: bool = True,
+        only_published: bool = False,
+        include_archived: bool = False,
     ) -> list[dict[str, Any]]:
         """Return the records of versions, newest first.
 
@@ -138,197 +205,157 @@ class Dataset:
             dataset_project: in this project or below.
             partial_name: the name contains this.
             tags: labels that they must have, all of them.
+            tags_any: labels of which they must have one.
+            tags_none: labels of which they must have none.
+            version_from: this version or a larger one.
+            version_before: smaller than this version.
             only_completed: without drafts.
+            only_published: published ones alone.
+            include_archived: with those that were archived.
         """
-        listed = session.client().pages("/datasets", project=dataset_project, tag=list(tags or ()))
-        return [
-            record
-            for record in listed
-            if (partial_name or "") in record["name"] and not (only_completed and record["state"] == "open")
-        ]
+        listed = session.client().pages(
+            "/datasets",
+            project=dataset_project,
+            name_part=partial_name,
+            tag=list(tags or ()),
+            any_tag=list(tags_any or ()),
+            no_tag=list(tags_none or ()),
+            version_from=version_from,
+            version_before=version_before,
+            state=["published"] if only_published else ["final", "published"] if only_completed else [],
+            archived="all" if include_archived else "false",
+        )
+        return list(listed)
 
-    @property
-    def id(self) -> str:
-        """The version's id."""
-        return str(self._record["id"])
+    @classmethod
+    def rename(cls, new_dataset_name: str, dataset_project: str, dataset_name: str) -> int:
+        """Give all versions of a dataset another name, and return how many there are.
 
-    @property
-    def name(self) -> str:
-        """What the dataset is called."""
-        return str(self._record["name"])
-
-    @property
-    def project(self) -> str:
-        """Where it belongs: names joined by `/`."""
-        return str(self._record["project"])
-
-    @property
-    def version(self) -> str:
-        """Three whole numbers joined by dots."""
-        return str(self._record["version"])
-
-    @property
-    def tags(self) -> list[str]:
-        """The labels, as they were when the server was last asked."""
-        return list(self._record["tags"])
-
-    def is_final(self) -> bool:
-        """Tell whether the version never changes again."""
-        return bool(self._record["state"] != "open")
-
-    def list_files(self, dataset_path: str | None = None) -> list[str]:
-        """Return the paths of the files, sorted, with the changes that are not sent yet.
-
-        Args:
-            dataset_path: a wildcard or a folder; None for all.
+        Raises:
+            NotFound: there are none.
+            AlreadyExists: the name is taken.
         """
-        return [path for path in self._draft.entries() if dataset_path is None or _matches(path, dataset_path)]
+        body = {"project": dataset_project, "name": dataset_name, "new_name": new_dataset_name}
+        return int(session.client().post("/datasets/rename", body)["versions"])
 
-    def add_files(  # noqa: PLR0913  the signature that ML engineers know
-        self,
-        path: str | Path,
-        wildcard: str | Iterable[str] | None = None,
-        local_base_folder: str | Path | None = None,
-        dataset_path: str | None = None,
+    @classmethod
+    def move_to_project(cls, new_dataset_project: str, dataset_project: str, dataset_name: str) -> int:
+        """Move all versions of a dataset to another project, and return how many there are.
+
+        Raises:
+            NotFound: there are none.
+            AlreadyExists: the name is taken there.
+        """
+        body = {"project": dataset_project, "name": dataset_name, "new_project": new_dataset_project}
+        return int(session.client().post("/datasets/rename", body)["versions"])
+
+    @classmethod
+    def import_file(
+        cls,
+        source: str | Path,
+        dataset_project: str | None = None,
+        dataset_name: str | None = None,
         *,
-        recursive: bool = True,
-        verbose: bool = False,
         progress: Progress | None = None,
-    ) -> int:
-        """Add a file or a folder's files, those that are new or changed, and return how many these are.
+    ) -> Dataset:
+        """Make the version that a file holds which `export` wrote, final with the same number, tags and metadata.
 
         Args:
-            path: of the file or folder.
-            wildcard: only files whose name or path below the folder matches this, or one of these.
-            local_base_folder: names in the dataset are relative to this folder; to the folder itself where not given.
-            dataset_path: folder in the dataset that they go into.
-            recursive: with the folders inside.
-            verbose: print each name.
-            progress: called with the bytes that were read so far and those to read in all.
+            source: the file.
+            dataset_project: where it belongs here; where it belonged there where it is not given.
+            dataset_name: what it is called here; as there where it is not given.
+            progress: as for `add_files`.
 
         Raises:
-            Conflict: the version is final.
-            InvalidPath: a file is not there, changes, cannot be read or has no usable name; then none is added.
+            AlreadyExists: that version is here already.
+            InvalidRequest: it is no such file.
+            DigestMismatch: it was changed or cut; nothing is made.
         """
-        self._require_draft()
-        found = scan(
-            Path(path),
-            wildcards=[wildcard] if isinstance(wildcard, str) else list(wildcard or ()),
-            base=None if local_base_folder is None else Path(local_base_folder),
-            prefix=dataset_path or "",
-            recursive=recursive,
+        from orchestrator.sdk.dataset_bundle import import_version  # noqa: PLC0415  only where it is used
+
+        record = import_version(
+            session.client(), Path(source), project=dataset_project, name=dataset_name, progress=progress
         )
-        if verbose:
-            for each in found:
-                print(each.name)  # noqa: T201  that is what was asked for
-        return self._draft.add(found, progress=progress)
+        return cls(record)
 
-    def remove_files(self, dataset_path: str) -> int:
-        """Remove files from the version and return how many.
+    def archive(self, *, archived: bool = True) -> None:
+        """Leave the version out of lists, or with False take it in again; whoever names it can use it as before."""
+        self._record = session.client().patch(self._path, {"archived": archived})
 
-        Args:
-            dataset_path: a path, a folder or a wildcard.
+    @classmethod
+    def delete(  # noqa: PLR0913  the signature that ML engineers know
+        cls,
+        dataset_id: str | None = None,
+        dataset_project: str | None = None,
+        dataset_name: str | None = None,
+        dataset_version: str | None = None,
+        *,
+        entire_dataset: bool = False,
+        force: bool = False,
+    ) -> dict[str, int]:
+        """Delete a version's files; its record stays, so that it is known what its children descend from.
 
-        Raises:
-            Conflict: the version is final.
-        """
-        self._require_draft()
-        paths = self.list_files(dataset_path)
-        self._draft.remove(paths)
-        return len(paths)
-
-    def upload(self, *, progress: Progress | None = None) -> None:
-        """Send what was added and removed; bytes that the server has are not sent.
-
-        Args:
-            progress: called with the bytes that were sent so far and those to send in all.
-
-        Raises:
-            InvalidPath: a file changed or vanished after it was added; then the version stays as it was.
-        """
-        self._draft.send(progress=progress)
-        self._record = session.client().get(f"/datasets/{self.id}")
-
-    def finalize(self, *, auto_upload: bool = False, progress: Progress | None = None) -> None:
-        """Make the version one that never changes again.
+        Files that other versions have, too, stay there.
 
         Args:
-            auto_upload: send first what was added and removed.
-            progress: as for `upload`.
+            dataset_id: of the version; nothing else but `force` counts then.
+            dataset_project: where the dataset belongs.
+            dataset_name: what it is called.
+            dataset_version: exactly this one; the largest where it is not given.
+            entire_dataset: all of its versions, drafts too.
+            force: also what is published.
+
+        Returns:
+            `files` and `size_bytes` of what nobody else holds: the next collection of garbage frees it.
 
         Raises:
-            HeadMoved: another version was finalized since this draft was begun; the draft stays.
-            Conflict: it is final already, or something was not sent.
+            NotFound: there is none.
+            Conflict: it is published; of an entire dataset nothing is deleted then.
         """
-        if self._draft and not auto_upload:
-            raise Conflict(
-                "Files were added or removed, but not sent.", hint="Call upload() or finalize(auto_upload=True)."
-            )
-        if self._draft:
-            self._draft.send(progress=progress)
-        self._record = session.client().post(f"/datasets/{self.id}/finalize")
-
-    def get_local_copy(self, *, progress: Progress | None = None) -> Path:
-        """Return a read-only folder with the files, downloaded where this machine does not have them yet.
-
-        A copy that is there serves by hand while the server is away; on an agent the server is waited for, since it
-        alone knows whether the task may read what others have downloaded to that machine.
-
-        Args:
-            progress: called with the bytes that were downloaded so far and those to download in all.
-
-        Raises:
-            Conflict: the version is a draft.
-            DigestMismatch: a file's bytes are not those that were added; the message names it.
-        """
-        if attempt_directory() is None:
-            return local_copy(session.client(), self.id, cache=cache_directory(), progress=progress, unasked=True)
-        with Client(find_server().url, timeout_seconds=DOWNLOAD_SECONDS) as supervisor:
-            return Path(supervisor.get(f"/local/datasets/{self.id}")["path"])
-
-    def add_tags(self, tags: Iterable[str] | str) -> None:
-        """Add labels; on a final version one call is one event, which triggers see."""
-        added = [tags] if isinstance(tags, str) else list(tags)
-        self._record = session.client().post(f"/datasets/{self.id}/tags", {"add": added})
-
-    def get_logger(self) -> DatasetLogger:
-        """Return what plots of the version are reported through."""
-        return DatasetLogger(self.id)
-
-    def _require_draft(self) -> None:
-        if self.is_final():
-            raise Conflict(
-                f"{self.project}/{self.name} {self.version} is final.",
-                hint="Begin the next version: Dataset.get(…, writable_copy=True).",
-            )
+        client = session.client()
+        states = ["open", "final", "published"]
+        if entire_dataset and dataset_id is None:
+            filters = {"project": dataset_project, "name": dataset_name, "archived": "all"}
+            listed = [each for each in client.pages("/datasets", **filters) if each["project"] == dataset_project]
+            if not listed:
+                raise NotFound(f"There is no version of {dataset_project}/{dataset_name}.")
+            _refuse_published(listed, force=force)
+            ids = [each["id"] for each in listed]
+        else:
+            ids = [
+                cls._find(
+                    dataset_id,
+                    dataset_project,
+                    dataset_name,
+                    version=dataset_version,
+                    tags=[],
+                    states=states,
+                    auto_create=False,
+                ).id
+            ]
+        freed = [client.delete(f"/datasets/{each}?force={'true' if force else 'false'}") for each in ids]
+        return {name: sum(each[name] for each in freed) for name in ("files", "size_bytes")}
 
 
-class DatasetLogger:
-    """Plots that are kept with a dataset version, for whoever looks at it."""
+def _use_as(alias: str, found: Dataset, *, overridable: bool) -> Dataset:
+    """Record a version on the running task, and return it, or the one that the task names instead."""
+    from orchestrator.sdk.task import Task  # noqa: PLC0415  only where it is used
 
-    def __init__(self, version_id: str) -> None:
-        self._path = f"/datasets/{version_id}/reports"
-
-    def report_scalar(self, title: str, series: str, value: float, iteration: int = 0) -> None:
-        """Keep a number; NaN and infinities are kept as a gap."""
-        check_name(title, what="title")
-        self._report(
-            {"title": title, "series": series, "iteration": int(iteration), "kind": "scalar", "data": drawn(value)}
-        )
-
-    def report_scatter2d(self, title: str, series: str, scatter: Iterable[Iterable[float]], iteration: int = 0) -> None:
-        """Keep a plot of points, pairs of x and y or an array of shape (n, 2)."""
-        self._report(scatter_report(title, series, scatter, iteration=iteration))
-
-    def report_text(self, title: str, text: str, iteration: int = 0) -> None:
-        """Keep a text."""
-        check_name(title, what="title")
-        self._report({"title": title, "series": "", "iteration": int(iteration), "kind": "text", "data": text})
-
-    def _report(self, body: dict[str, Any]) -> None:
-        session.client().post(self._path, body, repeatable=True)
+    task = Task.current_task()
+    if task is None:
+        return found
+    if not overridable:
+        task.set_parameter(f"{DATASETS}/{alias}", found.id)
+        return found
+    wanted = task.connect({alias: found.id}, name=DATASETS)[alias]
+    return found if wanted == found.id else Dataset.get(dataset_id=wanted)
 
 
-def _matches(path: str, pattern: str) -> bool:
-    folder = pattern.rstrip("/")
-    return path == folder or path.startswith(f"{folder}/") or fnmatchcase(path, pattern)
+def _refuse_published(versions: list[dict[str, Any]], *, force: bool) -> None:
+    published = [each["version"] for each in versions if each["state"] == "published"]
+    if published and not force:
+        raise Conflict(f"{', '.join(published)} is published; nothing was deleted.", hint="Give force=True.")
+
+
+def _ids(datasets: Iterable[Dataset | str] | None) -> list[str]:
+    return [each.id if isinstance(each, Dataset) else each for each in datasets or ()]

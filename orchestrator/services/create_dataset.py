@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import AlreadyExists, Conflict, InvalidRequest
-from orchestrator.records.dataset import FIRST_VERSION, DatasetState, DatasetVersion, SemanticVersion
+from orchestrator.errors import InvalidPath
+from orchestrator.records.dataset import DatasetState, DatasetVersion
 from orchestrator.records.event import EventType
+from orchestrator.records.manifest import Manifest, diff, edit
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset
+from orchestrator.services.dataset_states import require_closed
 from orchestrator.services.ids import new_id
+from orchestrator.services.storages import find_storage
+from orchestrator.services.version_numbers import holder_of, next_number, number_taken, read_number
 
 if TYPE_CHECKING:
+    from orchestrator.records.dataset import SemanticVersion
     from orchestrator.records.principal import Principal
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import CreateDataset
-
-CLOSED = (DatasetState.FINAL, DatasetState.PUBLISHED)
-_LARGEST = 2**31 - 1
-"""Of a version's numbers: they are sortable columns of 32 bits."""
 
 
 def create_dataset(transaction: Transaction, actor: Principal, *, body: CreateDataset) -> DatasetVersion:
@@ -26,21 +27,21 @@ def create_dataset(transaction: Transaction, actor: Principal, *, body: CreateDa
 
     Raises:
         Forbidden: the actor may not edit in the project, or not read a parent's.
-        NotFound: a parent does not exist.
+        NotFound: a parent does not exist or was deleted, or there is no such storage.
         Conflict: a parent is a draft itself.
         AlreadyExists: that version is final already.
         InvalidRequest: the version is none.
+        InvalidPath: what is a file in one parent is a directory in another.
     """
     actor.require(Permission.EDIT, body.project)
-    parents = [transaction.datasets.get(parent) for parent in body.parents]
+    parents = [transaction.datasets.get(parent) for parent in dict.fromkeys(body.parents)]
     for parent in parents:
         actor.require(Permission.READ, parent.project)
-        if parent.state is DatasetState.OPEN:
-            raise Conflict(
-                f"{parent.name} {parent.version} is a draft and cannot be a parent.",
-                hint=f"Finalize it first: retrain dataset finalize {parent.id}",
-            )
+        require_closed(parent, to="be a parent")
+    if body.storage is not None:
+        find_storage(transaction, name=body.storage)
     version = _number(transaction, body=body)
+    manifest = _merged(transaction, parents=parents)
     first = parents[0] if parents else None
     own_line = first is not None and (first.project, first.name) == (body.project, body.name)
     base = first.id if first and own_line else transaction.datasets.head(project=body.project, name=body.name)
@@ -50,42 +51,48 @@ def create_dataset(transaction: Transaction, actor: Principal, *, body: CreateDa
         project=body.project,
         name=body.name,
         version=str(version),
-        parents=tuple(dict.fromkeys(body.parents)),
+        numbered=body.version is not None,
+        parents=() if body.squash else tuple(parent.id for parent in parents),
         base=base,
+        storage=body.storage,
         tags=tuple(sorted(set(body.tags))),
         description=body.description,
+        file_count=manifest.file_count,
+        size_bytes=manifest.size_bytes,
         task=actor.task_id,
         created_at=now,
         created_by=actor.id,
         changed_at=now,
     )
     transaction.datasets.add(draft)
-    for parent in parents:
-        transaction.datasets.copy_entries(source=parent.id, target=draft.id)
-    if parents:
-        file_count, size_bytes = transaction.datasets.totals(draft.id)
-        filled = draft.changed(file_count=file_count, size_bytes=size_bytes)
-        transaction.datasets.replace(filled, expected=draft)
-        draft = filled
+    if manifest.blocks:
+        transaction.datasets.put_manifest(draft.id, manifest)
     announce_dataset(transaction, actor, type=EventType.DATASET_CREATED, version=draft)
     return draft
 
 
+def _merged(transaction: Transaction, *, parents: list[DatasetVersion]) -> Manifest:
+    """Return all files of all parents. Blocks that two of them share are not read."""
+    datasets = transaction.datasets
+    merged = datasets.manifest(parents[0].id) if parents else Manifest()
+    for parent in parents[1:]:
+        differing = diff(merged, datasets.manifest(parent.id), load=datasets.blocks)
+        puts = ((change.path, change.after) for change in differing if change.after is not None)
+        try:
+            merged = edit(merged, puts, load=datasets.blocks, save=datasets.save_block)
+        except InvalidPath as error:
+            raise InvalidPath(
+                f"The parents cannot be merged: {error.message}",
+                hint="Begin from one of them and add the files of the other under another path.",
+            ) from error
+    return merged
+
+
 def _number(transaction: Transaction, *, body: CreateDataset) -> SemanticVersion:
     if body.version is None:
-        newest = transaction.datasets.newest(project=body.project, name=body.name, states=tuple(DatasetState))
-        return SemanticVersion.parse(newest.version).next() if newest else FIRST_VERSION
-    version = SemanticVersion.parse(body.version) if len(body.version) <= len("2147483647") * 4 else None
-    if version is None or max(version.major, version.minor, version.patch) > _LARGEST:
-        raise InvalidRequest(
-            f"The version {body.version[:64]!r} is too large.", hint=f"Each number is at most {_LARGEST}."
-        )
-    taken = transaction.datasets.find(
-        project=body.project, exact_project=True, name=body.name, version=str(version), states=CLOSED, limit=1
-    )
-    if taken:
-        raise AlreadyExists(
-            f"{body.name} {version} is {taken[0].state} already.",
-            hint="Leave the version out: it counts up by itself.",
-        )
+        return next_number(transaction, project=body.project, name=body.name, states=tuple(DatasetState))
+    version = read_number(body.version)
+    holder = holder_of(transaction, project=body.project, name=body.name, number=str(version))
+    if holder is not None:
+        raise number_taken(holder)
     return version

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import Conflict, InvalidPath, InvalidRequest
-from orchestrator.records.dataset import DatasetState
-from orchestrator.records.paths import check_path
+from orchestrator.errors import InvalidRequest
+from orchestrator.records.manifest import NO_DIGEST, edit, named, order
 from orchestrator.records.principal import Permission
+from orchestrator.services.dataset_states import require_draft
+from orchestrator.services.manifest_entries import stored
 
 if TYPE_CHECKING:
     from orchestrator.records.base import Id
     from orchestrator.records.dataset import DatasetVersion
+    from orchestrator.records.manifest import Entry
     from orchestrator.records.principal import Principal
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import EditEntries
@@ -21,51 +22,50 @@ _SHOWN = 5
 
 
 def edit_entries(transaction: Transaction, actor: Principal, *, version_id: Id, body: EditEntries) -> DatasetVersion:
-    """Remove files from a draft, then put others.
+    """Remove files from a draft and put others; a path that is named in both is put.
 
     Raises:
-        NotFound: there is no such version.
+        NotFound: there is no such version, or it was deleted.
         Forbidden: the actor may not edit in its project.
         Conflict: the version is no draft any more.
         InvalidPath: a path leaves the dataset, or is a file and the directory of another.
-        InvalidRequest: a blob has not been uploaded.
+        InvalidRequest: a blob has not been uploaded or is of another size, or an address holds credentials.
     """
     version = transaction.datasets.get(version_id)
     actor.require(Permission.EDIT, version.project)
-    if version.state is not DatasetState.OPEN:
-        raise Conflict(
-            f"{version.name} {version.version} is {version.state}: its files never change again.",
-            hint="Make a new version with it as parent.",
-        )
-    paths = [check_path(entry.path) for entry in body.put]
+    require_draft(version)
+    changes: dict[str, Entry | None] = dict.fromkeys(body.remove)
+    puts = {entry.path: stored(entry) for entry in body.put}
+    changes.update(puts)
     touched = version.changed(changed_at=transaction.now())
     transaction.datasets.replace(touched, expected=version)  # takes the row's lock: finalizing waits, or has won
-    if body.remove:
-        transaction.datasets.remove_entries(version_id, body.remove)
-    if body.put:
-        _check_blobs(transaction, digests=[entry.digest for entry in body.put])
-        transaction.datasets.put_entries(version_id, body.put)
-        _check_clashes(transaction, version_id=version_id, paths=paths)
-    file_count, size_bytes = transaction.datasets.totals(version_id)
-    counted = touched.changed(file_count=file_count, size_bytes=size_bytes)
-    transaction.datasets.replace(counted, expected=touched)
+    require_draft(transaction.datasets.get(version_id))
+    _check_blobs(transaction, entries=list(puts.values()))
+    datasets = transaction.datasets
+    in_order = sorted(changes.items(), key=lambda change: order(change[0]))
+    manifest = edit(datasets.manifest(version_id), in_order, load=datasets.blocks, save=datasets.save_block)
+    datasets.put_manifest(version_id, manifest)
+    counted = touched.changed(file_count=manifest.file_count, size_bytes=manifest.size_bytes)
+    datasets.replace(counted, expected=touched)
     return counted
 
 
-def _check_blobs(transaction: Transaction, *, digests: list[str]) -> None:
-    missing = transaction.blobs.missing(list(dict.fromkeys(digests)))
+def _check_blobs(transaction: Transaction, *, entries: list[Entry]) -> None:
+    digests = list({entry.digest for entry in entries} - {NO_DIGEST})
+    if not digests:
+        return
+    transaction.blobs.revive(digests)  # first: what is condemned now cannot be removed until this is through
+    places = transaction.blobs.places(digests)
+    missing = [named(digest) for digest in digests if digest not in places]
     if missing:
         raise InvalidRequest(
-            f"{len(missing)} blobs have not been uploaded: {', '.join(missing[:_SHOWN])}.",
+            f"{len(missing)} blobs have not been uploaded: {', '.join(sorted(missing)[:_SHOWN])}.",
             hint="Upload them first; POST /blobs/missing says which.",
         )
-
-
-def _check_clashes(transaction: Transaction, *, version_id: Id, paths: list[str]) -> None:
-    touched = {part for path in paths for part in accumulate(path.split("/"), "{}/{}".format)}
-    clashes = transaction.datasets.clashes(version_id, sorted(touched))
-    if clashes:
-        raise InvalidPath(
-            f"{', '.join(map(repr, clashes[:_SHOWN]))} cannot be a file and a directory.",
-            hint="Remove one of them first.",
-        )
+    for entry in entries:
+        if entry.digest != NO_DIGEST and places[entry.digest].size_bytes != entry.size_bytes:
+            raise InvalidRequest(
+                f"{entry.path!r} is said to have {entry.size_bytes} bytes, but {named(entry.digest)} has "
+                f"{places[entry.digest].size_bytes}.",
+                hint="Read the file's size again, when nothing writes to it.",
+            )

@@ -60,10 +60,21 @@ def write_once(store: Store, actor: Principal, *, key: RequestKey, work: Callabl
         return store.write(once)
     except Conflict:
         # The same request may have been carried out by somebody else in between: that is what it conflicts with.
-        kept = store.read(lambda transaction: transaction.answers.get(actor.id, key.key))
+        kept = kept_answer(store, actor, key=key)
         if kept is None:
             raise
-        return _replay(*kept, key=key)
+        return kept
+
+
+def kept_answer(store: Store, actor: Principal, *, key: RequestKey) -> Answer | None:
+    """Return what a request was answered the first time, or None where it is the first time.
+
+    Raises:
+        InvalidRequest: the key was used for another request.
+        Conflict: the first answer held a token and was not kept.
+    """
+    kept = store.read(lambda transaction: transaction.answers.get(actor.id, key.key))
+    return None if kept is None else _replay(*kept, key=key)
 
 
 def _replay(fingerprint: str, status: int, body: bytes, *, key: RequestKey) -> Answer:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import InvalidRequest
+from orchestrator.records.manifest import raw
 from orchestrator.records.principal import Permission
 from orchestrator.records.task import Artifact, Report
+from orchestrator.services.drawable import drawable
 from orchestrator.wire import ConsoleLength, SeriesStored
 
 if TYPE_CHECKING:
@@ -67,29 +68,14 @@ def put_report(transaction: Transaction, *, owner: Id, body: PutReport) -> Repor
     """Keep a report; the newest of owner, title, series and iteration stands.
 
     Raises:
-        InvalidRequest: the data are not what their kind asks for.
+        InvalidRequest: the data are not what their kind asks for, or an image has not been uploaded.
     """
-    report = Report(owner=owner, created_at=transaction.now(), **dict(body) | {"data": drawable(body)})
+    data = drawable(body)
+    if body.kind == "image":
+        check_blob(transaction, digest=data["digest"])
+    report = Report(owner=owner, created_at=transaction.now(), **dict(body) | {"data": data})
     transaction.reports.put(report)
     return report
-
-
-def drawable(body: PutReport) -> Any:  # noqa: ANN401  JSON is any
-    """Return the data of a report when they can be drawn; numbers that are none (NaN, infinities) become None.
-
-    Raises:
-        InvalidRequest: they cannot; the message says what was expected.
-    """
-    data = body.data
-    match body.kind:
-        case "scalar" if _is_number(data):
-            return _finite(data)
-        case "text" if isinstance(data, str):
-            return _encodable(data)
-        case "scatter2d" if isinstance(data, list) and all(_is_pair(point) for point in data):
-            return [[_finite(x), _finite(y)] for x, y in data]
-    expected = {"scalar": "a number", "text": "a string", "scatter2d": "a list of pairs of numbers"}[body.kind]
-    raise InvalidRequest(f"The data of a {body.kind} must be {expected}.")
 
 
 def set_lock(transaction: Transaction, actor: Principal, *, task_id: Id, body: SetLock) -> Task:  # noqa: ARG001  every service takes its actor
@@ -110,32 +96,11 @@ def set_lock(transaction: Transaction, actor: Principal, *, task_id: Id, body: S
 
 
 def check_blob(transaction: Transaction, *, digest: str) -> None:
-    """Check that a blob is stored.
+    """Check that a blob is stored, and keep it from being collected until what is being written names it.
 
     Raises:
         InvalidRequest: it is not.
     """
-    if transaction.blobs.missing([digest]):
+    transaction.blobs.revive([raw(digest)])
+    if transaction.blobs.missing([raw(digest)]):
         raise InvalidRequest(f"The blob {digest} has not been uploaded.", hint=f"PUT /blobs/{digest} first.")
-
-
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
-
-
-def _is_pair(point: object) -> bool:
-    return isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))  # noqa: PLR2004  x and y
-
-
-def _encodable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(
-            f"The text cannot be written as UTF-8: {error}.", hint="Mend it before it is sent."
-        ) from None
-    return text
-
-
-def _finite(number: float | None) -> float | None:
-    return None if isinstance(number, float) and not math.isfinite(number) else number

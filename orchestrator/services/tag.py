@@ -9,6 +9,7 @@ from orchestrator.records.dataset import DatasetState
 from orchestrator.records.event import EventType
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset, announce_task
+from orchestrator.services.dataset_states import require_present
 
 if TYPE_CHECKING:
     from orchestrator.records.base import Id
@@ -23,12 +24,13 @@ def tag_dataset(transaction: Transaction, actor: Principal, *, version_id: Id, b
     """Add and remove tags of a version. A change of an open one makes no event: its tags count when it is finalized.
 
     Raises:
-        NotFound: there is no such version.
+        NotFound: there is no such version, or it was deleted.
         Forbidden: the actor may not edit in its project.
         InvalidRequest: a tag is to be added and removed.
     """
     version = transaction.datasets.get(version_id)
     actor.require(Permission.EDIT, version.project)
+    require_present(version)
     tags, added, removed = apply_tags(version.tags, body=body)
     if not added and not removed:
         return version

@@ -14,9 +14,11 @@ import pytest
 from orchestrator import wire
 from orchestrator.errors import Conflict, HeadMoved, IllegalTransition, StaleAttempt
 from orchestrator.records.agent import Slot
-from orchestrator.records.dataset import ManifestEntry
+from orchestrator.records.blob import PlacedAt, StoredObject
+from orchestrator.records.dataset import DatasetVersion, ManifestEntry
 from orchestrator.records.event import EventType
 from orchestrator.records.lifecycle import Status
+from orchestrator.records.manifest import raw
 from orchestrator.records.principal import Permission, Principal, Role
 from orchestrator.records.task import ExitReason, Parameter, Task
 from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger, TriggerState
@@ -28,7 +30,7 @@ from orchestrator.services.create_task import create_task
 from orchestrator.services.dataset_entries import edit_entries
 from orchestrator.services.dry_run import dry_run
 from orchestrator.services.enqueue import enqueue_task
-from orchestrator.services.finalize import finalize_dataset
+from orchestrator.services.finalize import FinalizePlan, finalize_dataset, finalize_in_steps, prepare_finalize
 from orchestrator.services.finish import finish_task
 from orchestrator.services.fire import post_firings
 from orchestrator.services.launch import launch
@@ -158,6 +160,23 @@ class House:
         self.do(edit_entries, version_id=version.id, body=EditEntries(put=(entry,)))
         return version.id
 
+    def finalize(self, version_id: str) -> DatasetVersion:
+        def prepare() -> FinalizePlan:
+            return self.store.read(lambda tx: prepare_finalize(tx, self.admin, version_id=version_id))
+
+        def carry_out(plan: FinalizePlan | None) -> DatasetVersion:
+            return self.do(finalize_dataset, version_id=version_id, plan=plan)
+
+        return finalize_in_steps(prepare=prepare, carry_out=carry_out)
+
+    def files(self, version_id: str) -> list[str]:
+        return [
+            entry.path
+            for entry in self.store.read(
+                lambda tx: list(tx.datasets.manifest(version_id).entries(load=tx.datasets.blocks))
+            )
+        ]
+
     def expire_leases(self, *task_ids: str) -> None:
         def backdate(tx: Transaction) -> None:
             for task_id in task_ids:
@@ -173,7 +192,8 @@ class House:
 
 @pytest.fixture
 def house(store: Store, tmp_path: Path) -> House:
-    store.write(lambda tx: tx.blobs.add(DIGEST, size_bytes=0, store="default", location="x"))
+    stored, blob = StoredObject("default", "x", 0), PlacedAt(raw(DIGEST), 0, 0)
+    store.write(lambda tx: tx.blobs.add_object(stored, blobs=[blob]))
     return House(store, tmp_path)
 
 
@@ -391,7 +411,7 @@ def tagged_event(house: House) -> int:
     """Finalize and tag a version; return the event's id."""
     base = house.store.read(lambda tx: tx.datasets.head(project="p", name="d"))
     version = house.draft(parents=[base] if base else [])
-    house.do(finalize_dataset, version_id=version)
+    house.finalize(version)
     house.do(tag_dataset, version_id=version, body=EditTags(add=("Production",)))
     return house.store.read(lambda tx: tx.events.recent(subject=version)[0].id)
 
@@ -588,14 +608,28 @@ def test_of_many_who_enqueue_one_wins(house: House) -> None:
     assert results.count(IllegalTransition) == 5
 
 
-def test_of_many_who_finalize_from_one_version_one_wins(house: House) -> None:
+def test_of_many_who_finalize_from_one_version_everyones_files_are_in_the_newest(house: House) -> None:
     base = house.draft()
-    house.do(finalize_dataset, version_id=base)
-    drafts = [house.draft(parents=[base], version=f"1.1.{number}") for number in range(4)]
-    results = at_once(4, lambda number: outcome_of(lambda: house.do(finalize_dataset, version_id=drafts[number]).state))
-    assert sorted(map(str, results)).count(str(HeadMoved)) == 3
+    house.finalize(base)
+    drafts = [house.draft(parents=[base]) for _ in range(4)]
+    done = at_once(4, lambda number: house.finalize(drafts[number]))
+    assert len({one.version for one in done}) == 4
+    head = house.store.read(lambda tx: tx.datasets.head(project="p", name="d"))
+    assert head == max(done, key=lambda one: one.version).id
+    assert max(done, key=lambda one: one.finalized_at or one.created_at).id == head
+    assert set(house.files(head)) == {base, *drafts}
+
+
+def test_of_many_who_change_the_same_file_one_wins_and_the_others_keep_their_drafts(house: House) -> None:
+    base = house.draft()
+    house.finalize(base)
+    drafts = [house.draft(parents=[base]) for _ in range(4)]
+    for mode, draft in zip((0o644, 0o755, 0o644, 0o755), drafts, strict=True):
+        entry = ManifestEntry(path="same", digest=DIGEST, mode=mode)
+        house.do(edit_entries, version_id=draft, body=EditEntries(put=(entry,)))
+    results = at_once(4, lambda number: outcome_of(lambda: house.finalize(drafts[number]).state))
     states = [house.store.read(lambda tx, one=one: tx.datasets.get(one)).state for one in drafts]
-    assert sorted(states) == ["final", "open", "open", "open"]
+    assert results.count(HeadMoved) == states.count("open") == 2  # the other of the two wanted the same
 
 
 def test_no_file_slips_into_a_version_while_it_becomes_final(house: House) -> None:
@@ -608,16 +642,16 @@ def test_no_file_slips_into_a_version_while_it_becomes_final(house: House) -> No
             lambda number, version=version, late=late: outcome_of(
                 (lambda: house.do(edit_entries, version_id=version, body=late))
                 if number
-                else (lambda: house.do(finalize_dataset, version_id=version))
+                else (lambda: house.finalize(version))
             ),
         )
-        final, (count, _) = house.store.read(
-            lambda tx, version=version: (tx.datasets.get(version), tx.datasets.totals(version))
+        final, manifest = house.store.read(
+            lambda tx, version=version: (tx.datasets.get(version), tx.datasets.manifest(version))
         )
         if final.state == "open":
-            house.do(finalize_dataset, version_id=version)
+            house.finalize(version)
         else:
-            assert final.file_count == count
+            assert final.file_count == manifest.file_count
 
 
 def test_two_schedulers_launch_every_match_once(house: House) -> None:
@@ -631,7 +665,7 @@ def test_two_schedulers_launch_every_match_once(house: House) -> None:
         ),
     )
     version = house.draft()
-    house.do(finalize_dataset, version_id=version)
+    house.finalize(version)
     for _ in range(60):
         house.do(tag_dataset, version_id=version, body=EditTags(add=("Production",)))
         house.do(tag_dataset, version_id=version, body=EditTags(remove=("Production",)))

@@ -30,14 +30,20 @@ _NEXT_REVISION = """
 from alembic import op
 import sqlalchemy as sa
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{before}"
 
 
 def upgrade():
     op.add_column("tasks", sa.Column("colour", sa.Text(), server_default="red"))
     {last_line}
 """
+
+_NEXT = f"{int(migrations.HEAD) + 1:04d}"
+
+
+def _next_revision(last_line: str = "") -> str:
+    return _NEXT_REVISION.format(revision=_NEXT, before=migrations.HEAD, last_line=last_line)
 
 
 def _connected(url: str) -> Iterator[Connection]:
@@ -64,7 +70,7 @@ def later_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     versions = tmp_path / "100% later"
     versions.mkdir()
     monkeypatch.setattr(upgrading, "VERSIONS", [*upgrading.VERSIONS, versions])
-    return versions / "revision_0002.py"
+    return versions / f"revision_{_NEXT}.py"
 
 
 def test_the_migrations_lead_to_what_the_tables_say(empty: Connection) -> None:
@@ -109,21 +115,21 @@ def test_an_old_database_is_upgraded_when_it_is_opened(
     task = a_task()
     with closing(open_store(store_url)) as store:
         store.write(lambda tx: tx.tasks.add(task))
-    later_release.write_text(_NEXT_REVISION.format(last_line=""))
-    monkeypatch.setattr(migrations, "HEAD", "0002")
+    later_release.write_text(_next_revision())
+    monkeypatch.setattr(migrations, "HEAD", _NEXT)
     with closing(open_store(store_url)) as store:
         assert store.read(lambda tx: tx.tasks.get(task.id)) == task
     for connection in _connected(store_url):
-        assert connection.execute(schema_version.select()).scalars().all() == ["0002"]
+        assert connection.execute(schema_version.select()).scalars().all() == [_NEXT]
         assert connection.execute(text("SELECT colour FROM tasks")).scalar() == "red"
 
 
 def test_an_upgrade_that_fails_changes_nothing(
     store_url: str, later_release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    later_release.write_text(_NEXT_REVISION.format(last_line="raise OSError('the disk is on fire')"))
+    later_release.write_text(_next_revision("raise OSError('the disk is on fire')"))
     with monkeypatch.context() as release:
-        release.setattr(migrations, "HEAD", "0002")
+        release.setattr(migrations, "HEAD", _NEXT)
         with pytest.raises(OSError, match="on fire"):
             open_store(store_url)
     for connection in _connected(store_url):

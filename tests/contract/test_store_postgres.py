@@ -14,14 +14,15 @@ import psycopg
 import pytest
 
 from orchestrator.api.hub import Hub
-from orchestrator.errors import InvalidRequest, Unavailable
+from orchestrator.errors import Conflict, InvalidRequest, Unavailable
 from orchestrator.services.reconcile import begin_sweep
 from orchestrator.settings import Settings
 from orchestrator.store.sql import open_store
-from orchestrator.store.testing.records import a_task, an_event
+from orchestrator.store.testing.records import a_pack, a_task, a_version, an_entry, an_event, blob, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from orchestrator.records.event import Event
@@ -142,6 +143,60 @@ def test_transactions_that_wait_for_each_other_in_a_ring_both_succeed(stores: tu
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(take, [(first.id, second.id), (second.id, first.id)]))
     assert len(tries) > 2
+
+
+def test_blocks_are_not_swept_under_a_unit_that_takes_them_over(stores: tuple[Store, Store]) -> None:
+    one, other = stores
+    parent, child = a_version(), a_version()
+    one.write(lambda tx: [tx.datasets.add(version) for version in (parent, child)])
+    manifest = one.write(lambda tx: filled(tx, parent, an_entry("a"), an_entry("b")))
+    one.write(lambda tx: tx.datasets.drop_manifest(parent.id))
+    sweeping = threading.Event()
+
+    def sweep() -> int:
+        sweeping.set()
+        return other.write(lambda tx: tx.datasets.sweep_blocks(kept=set()))
+
+    def take_over(tx: Transaction) -> Future[int]:
+        tx.datasets.put_manifest(child.id, manifest)
+        swept = pool.submit(sweep)
+        assert sweeping.wait(5)
+        with pytest.raises(TimeoutError):
+            swept.result(0.3)  # it waits for this unit's end
+        return swept
+
+    with ThreadPoolExecutor(1) as pool:
+        assert one.write(take_over).result(5) == 0
+        entries = one.read(lambda tx: list(manifest.entries(load=tx.datasets.blocks)))
+        assert entries == [an_entry("a"), an_entry("b")]
+        one.write(lambda tx: tx.datasets.drop_manifest(child.id))
+        assert other.write(lambda tx: tx.datasets.sweep_blocks(kept=set())) == 1
+    with pytest.raises(Conflict, match="gone"):
+        one.write(lambda tx: tx.datasets.put_manifest(child.id, manifest))
+
+
+def test_a_blob_that_is_being_stored_again_is_not_removed(stores: tuple[Store, Store]) -> None:
+    one, other = stores
+    stored, placed = a_pack("packs/1", 1, 2)
+    again, in_it = a_pack("packs/2", 1)
+    one.write(lambda tx: tx.blobs.add_object(stored, blobs=placed))
+    now = one.write(lambda tx: (tx.blobs.condemn([blob(1)], at=tx.now()), tx.now())[1])
+    removing = threading.Event()
+
+    def remove() -> list[bytes]:
+        removing.set()
+        return other.write(lambda tx: tx.blobs.remove_condemned([blob(1), blob(2)], before=now + timedelta(hours=1)))
+
+    def add(tx: Transaction) -> Future[list[bytes]]:
+        tx.blobs.add_object(again, blobs=in_it)
+        removed = pool.submit(remove)
+        assert removing.wait(5)
+        with pytest.raises(TimeoutError):
+            removed.result(0.3)
+        return removed
+
+    with ThreadPoolExecutor(1) as pool:
+        assert one.write(add).result(5) == []
 
 
 def test_what_postgres_cannot_keep_is_refused(stores: tuple[Store, Store]) -> None:

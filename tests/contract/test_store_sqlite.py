@@ -8,18 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import event, make_url
 
-from orchestrator.errors import InvalidRequest, NoSpace, Unavailable
+from orchestrator.errors import DigestMismatch, InvalidRequest, NoSpace, Unavailable
 from orchestrator.store.sql import open_store
 from orchestrator.store.sql.sqlite import SqliteStore
 from orchestrator.store.testing.records import a_task, an_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from sqlite3 import Cursor
 
@@ -158,14 +159,52 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         open_store(f"sqlite:///{path}")
 
 
-def test_a_triggers_active_tasks_are_counted_without_looking_at_every_firing(sqlite_url: str) -> None:
-    plan: list[str] = []
+def test_a_damaged_block_is_named(sqlite_url: str) -> None:
     with closing(SqliteStore(make_url(sqlite_url))) as store:
+        digests = store.write(lambda tx: [tx.datasets.save_block(data) for data in (b"one", b"two")])
+        connection = store._writer._connection
+        connection.exec_driver_sql("UPDATE manifest_blocks SET data = x'00' WHERE digest = ?", (digests[1],))
+        connection.commit()
+        with pytest.raises(DigestMismatch, match=digests[1].hex()):
+            store.read(lambda tx: tx.datasets.blocks(digests))
+        assert store.read(lambda tx: tx.datasets.blocks(digests[:1])) == [b"one"]
 
-        @event.listens_for(store._readers, "before_cursor_execute")
-        def explain(_: object, cursor: Cursor, statement: str, parameters: tuple[object, ...], *_rest: object) -> None:
-            plan.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
+@contextmanager
+def _plans(store: SqliteStore) -> Iterator[list[str]]:
+    """Collect how SQLite carries out what is read."""
+    plan: list[str] = []
+
+    @event.listens_for(store._readers, "before_cursor_execute")
+    def explain(_: object, cursor: Cursor, statement: str, parameters: tuple[object, ...], *_rest: object) -> None:
+        plan.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    yield plan
+
+
+def test_a_triggers_active_tasks_are_counted_without_looking_at_every_firing(sqlite_url: str) -> None:
+    with closing(SqliteStore(make_url(sqlite_url))) as store, _plans(store) as plan:
         store.read(lambda tx: tx.tasks.active_of_trigger("0" * 32))
     assert plan[0].startswith("SEARCH tasks USING INDEX ix_tasks_status"), plan
     assert not any(step.startswith("SCAN") or "ix_firings" in step for step in plan), plan
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda tx: tx.blobs.places([b"1", b"2"]),
+        lambda tx: tx.blobs.missing([b"1", b"2"]),
+        lambda tx: tx.blobs.page(after=b"1", limit=9),
+        lambda tx: tx.blobs.in_object(1),
+        lambda tx: tx.blobs.object_paths("default", ["a", "b"]),
+        lambda tx: tx.datasets.children(["a", "b"]),
+        lambda tx: tx.datasets.file_profiles([b"1", b"2"]),
+        lambda tx: tx.datasets.newest(project="p", name="n", states=["final"]),
+    ],
+    ids=["places", "missing", "page", "in_object", "object_paths", "children", "file_profiles", "newest"],
+)
+def test_large_tables_are_searched_and_never_read_whole(sqlite_url: str, work: Callable[[Transaction], object]) -> None:
+    with closing(SqliteStore(make_url(sqlite_url))) as store, _plans(store) as plan:
+        store.read(work)
+    assert any(step.startswith("SEARCH") for step in plan), plan
+    assert not any(step.startswith("SCAN") and "VIRTUAL TABLE" not in step for step in plan), plan

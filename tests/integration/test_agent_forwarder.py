@@ -19,8 +19,9 @@ from agent.deliveries import Deliveries
 from agent.forwarder import Forwarder
 from agent.spool import Spool, Write
 from agent.upstream import Upstream
-from orchestrator.errors import NotFound
+from orchestrator.errors import InvalidRequest, NotFound
 from orchestrator.sdk.client import Client
+from orchestrator.sdk.copies.subset import Subset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,22 +106,29 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+class LocalData:
+    """A stand-in for the node's cache."""
+
+    def folder(self, version_id: str, subset: Subset) -> Path:
+        if version_id != "d" * 32:
+            raise NotFound("No such version.")
+        return Path("/somewhere", str(subset))
+
+    def file(self, version_id: str, path: str) -> Path:
+        return self.folder(version_id, Subset()) / path
+
+
 @pytest.fixture
 def forwarder(server: Server, directory: Path) -> Iterator[Forwarder]:
     upstream = Upstream(f"http://127.0.0.1:{server.port}", "rt_attempt")
     deliveries = Deliveries(upstream, Spool(directory / "spool"), set_aside=directory / "set-aside")
-
-    def local_dataset(version_id: str) -> Path:
-        if version_id != "d" * 32:
-            raise NotFound("No such version.")
-        return Path("/somewhere")
 
     made = Forwarder(
         directory / "socket",
         task_id=TASK,
         upstream=upstream,
         deliveries=deliveries,
-        local_dataset=local_dataset,
+        local_data=LocalData(),
     )
     made.start()
     deliveries.start()
@@ -278,6 +286,12 @@ def test_a_server_that_stays_away_is_named(server: Server, script: Client, monke
 
 def test_data_is_answered_by_the_node_itself(server: Server, script: Client) -> None:
     assert script.get(f"/local/datasets/{'d' * 32}") == {"path": "/somewhere"}
+    assert script.get(f"/local/datasets/{'d' * 32}", part=1, parts=3, pattern=["b", "a*"]) == {
+        "path": "/somewhere/a* b part 1 of 3"
+    }
+    assert script.get(f"/local/datasets/{'d' * 32}/file?path=sub%2Fa%20b") == {"path": "/somewhere/sub/a b"}
+    with pytest.raises(InvalidRequest):
+        script.get(f"/local/datasets/{'d' * 32}", part="x", parts=3)
     with pytest.raises(NotFound):
         script.get(f"/local/datasets/{'e' * 32}")
     assert server.seen == []

@@ -80,27 +80,51 @@ def test_a_final_version_never_changes(api: Requests, draft: Callable[..., str])
     assert api.post(f"/datasets/{version}/finalize").status == 409
 
 
-def test_of_two_who_began_from_the_same_version_the_second_keeps_its_draft(
+def test_of_two_who_began_from_the_same_version_the_second_is_put_on_top_of_the_first(
     api: Requests, draft: Callable[..., str]
 ) -> None:
     base = draft({"a": b"1"})
     api.post(f"/datasets/{base}/finalize")
-    drafts = [draft({f"{number}": b"x"}, parents=[base], version=f"1.1.{number}") for number in range(2)]
+    drafts = [draft({f"{number}": b"x"}, parents=[base]) for number in range(2)]
     with ThreadPoolExecutor(2) as pool:
         replies = list(pool.map(lambda version: api.post(f"/datasets/{version}/finalize"), drafts))
-    assert sorted(reply.status for reply in replies) == [200, 409]
-    loser = drafts[[reply.status for reply in replies].index(409)]
-    refusal = next(reply for reply in replies if reply.status == 409)
-    assert refusal.body["error"]["code"] == "head_moved"
-    assert refusal.body["error"]["hint"]
-    kept = api.get(f"/datasets/{loser}").body
+    assert [reply.status for reply in replies] == [200, 200]
+    newest = max((reply.body for reply in replies), key=lambda version: version["version"])
+    assert [each["path"] for each in api.get(f"/datasets/{newest['id']}/entries").body["items"]] == ["0", "1", "a"]
+
+
+def test_of_two_who_changed_the_same_file_the_second_is_told_which_and_keeps_its_draft(
+    api: Requests, draft: Callable[..., str]
+) -> None:
+    base = draft({"a": b"1", "b": b"1"})
+    api.post(f"/datasets/{base}/finalize")
+    drafts = [draft({"a": content, "b": b"2"}, parents=[base]) for content in (b"2", b"3")]
+    replies = [api.post(f"/datasets/{version}/finalize") for version in drafts]
+    assert [reply.status for reply in replies] == [200, 409]
+    error = replies[1].body["error"]
+    assert error["code"] == "head_moved"
+    assert "'a'" in error["message"]
+    assert "'b'" not in error["message"]
+    assert error["hint"]
+    kept = api.get(f"/datasets/{drafts[1]}").body
     assert (kept["state"], kept["file_count"]) == ("open", 2)
 
 
-def test_two_who_make_the_first_version_are_told_apart_as_well(api: Requests, draft: Callable[..., str]) -> None:
-    drafts = [draft({"a": b"1"}, version=f"1.0.{number}") for number in range(2)]
-    statuses = [api.post(f"/datasets/{version}/finalize").status for version in drafts]
-    assert statuses == [200, 409]
+def test_two_who_make_the_first_version_are_merged_as_well(api: Requests, draft: Callable[..., str]) -> None:
+    drafts = [draft({"same": b"1", path: b"1"}) for path in ("a", "b")]
+    done = [api.post(f"/datasets/{version}/finalize").body for version in drafts]
+    assert [version["file_count"] for version in done] == [2, 3]
+    assert done[1]["parents"] == [drafts[0]]
+
+
+def test_a_finalize_that_is_sent_again_is_answered_like_the_first_time(
+    api: Requests, draft: Callable[..., str]
+) -> None:
+    version = draft({"a": b"1"})
+    replies = [api.post(f"/datasets/{version}/finalize", idempotency_key=version) for _ in range(2)]
+    assert replies[0].status == 200
+    assert replies[0] == replies[1]
+    assert api.post(f"/datasets/{version}/finalize").status == 409
 
 
 def test_what_cannot_be_finalized_says_why(api: Requests, draft: Callable[..., str]) -> None:

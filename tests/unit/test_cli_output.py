@@ -153,10 +153,14 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with progress("sending") as show:
-        show(1, 10)
+        show(1, 10, 0)
         monkeypatch.setattr("orchestrator.cli.progress.LINE_SECONDS", 0.0)
-        show(1024, 2048)
-    assert capsys.readouterr().err == "sending: 1.0 KiB of 2.0 KiB\n"
+        monkeypatch.setattr("orchestrator.cli.progress._rate", lambda count, **_: count / 2)
+        show(1024, 2048, 0)
+        show(1024, 0, 3000)
+    assert capsys.readouterr().err == (
+        "sending: 1.0 KiB of 2.0 KiB (512 B/s)\nsending: 1.0 KiB (512 B/s), 3,000 files (1,500/s)\n"
+    )
 
 
 def test_a_daemon_logs_a_line_an_event_with_what_it_was_about(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -199,6 +201,12 @@ def test_a_block_that_was_cut_is_refused() -> None:
     for length in range(0, len(data), 7):
         with pytest.raises(DigestMismatch):
             decode_block(data[:length])
+
+
+def test_what_unpacks_to_more_than_any_block_has_is_refused() -> None:
+    packed = zlib.compress(bytes(33 << 20))
+    with pytest.raises(DigestMismatch, match="unpacks to more"):
+        decode_block(struct.pack("<4sII", b"rtb1", 0, len(packed)) + packed)
 
 
 def test_digests_have_names() -> None:

@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.errors import InvalidPath
-from orchestrator.sdk.scan import read_steadily, scan
+from orchestrator.records.manifest import order
+from orchestrator.sdk.refused import Refused
+from orchestrator.sdk.scan import Selection, scan
 
 
 @pytest.fixture
@@ -20,16 +24,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(path: Path, **options: object) -> list[str]:
-    given = {"wildcards": (), "base": None, "prefix": "", "recursive": True} | options
-    return [found.name for found in scan(path, **given)]  # type: ignore[arg-type]
+    return [name for name, _ in scan(path, **options)]  # type: ignore[arg-type]
 
 
 def test_names_are_relative_to_the_folder(folder: Path) -> None:
     assert names(folder) == ["a.csv", "sub/b.csv", "sub/c.txt"]
     assert names(folder, recursive=False) == ["a.csv"]
     assert names(folder, prefix="in/here") == ["in/here/a.csv", "in/here/sub/b.csv", "in/here/sub/c.txt"]
+    assert names(folder, prefix="in//here/./") == names(folder, prefix="in/here")
     assert names(folder / "sub", base=folder) == ["sub/b.csv", "sub/c.txt"]
     assert names(folder / "sub" / "b.csv") == ["b.csv"]
+    assert names(folder / "sub" / "b.csv", prefix="in") == ["in/b.csv"]
     assert names(folder / "sub" / "b.csv", base=folder) == ["sub/b.csv"]
 
 
@@ -39,15 +44,35 @@ def test_wildcards_match_names_and_paths(folder: Path) -> None:
     assert names(folder, wildcards=["*.none"]) == []
 
 
-def test_executable_files_keep_that_bit(folder: Path) -> None:
-    (folder / "a.csv").chmod(0o700)
-    assert [found.mode for found in scan(folder, wildcards=(), base=None, prefix="", recursive=False)] == [0o755]
+def test_a_selection_knows_what_it_would_select(folder: Path) -> None:
+    whole = Selection(folder)
+    assert (whole.whole, whole.selects("x/y")) == (True, True)
+    flat = Selection(folder, recursive=False)
+    assert (flat.whole, flat.selects("x"), flat.selects("x/y")) == (False, True, False)
+    tables = Selection(folder, wildcards=["*.csv"], prefix="in")
+    assert (tables.whole, tables.selects("x/y.csv"), tables.selects("x/y.txt"), tables.head) == (
+        False,
+        True,
+        False,
+        "in/",
+    )
+    alone = Selection(folder / "a.csv", prefix="in")
+    assert (alone.whole, alone.alone, alone.selects("a.csv"), alone.selects("b.csv")) == (True, "in/a.csv", True, False)
 
 
 def test_links_inside_are_followed(folder: Path) -> None:
     (folder / "again").symlink_to("sub")
     (folder / "copy.csv").symlink_to("a.csv")
     assert names(folder) == ["a.csv", "again/b.csv", "again/c.txt", "copy.csv", "sub/b.csv", "sub/c.txt"]
+    found = dict(scan(folder))
+    assert found["copy.csv"].file == str(folder.resolve() / "a.csv")
+    assert found["again/b.csv"].status.st_ino == (folder / "sub" / "b.csv").stat().st_ino
+
+
+def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
+    (folder.parent / "link").symlink_to("data")
+    (folder / "copy.csv").symlink_to(folder / "a.csv")
+    assert names(folder.parent / "link") == names(folder)
 
 
 @pytest.mark.parametrize("target", ["../outside", "/etc/passwd", "nowhere", ".", "sub/.."])
@@ -55,6 +80,21 @@ def test_links_out_of_the_folder_to_nothing_or_in_a_circle_are_refused_by_name(f
     (folder.parent / "outside").write_text("secret")
     (folder / "bad").symlink_to(target)
     with pytest.raises(InvalidPath, match="data/bad is a link"):
+        names(folder)
+
+
+def test_a_link_to_a_folder_whose_name_begins_alike_leads_out(folder: Path) -> None:
+    (folder.parent / "data2").mkdir()
+    (folder / "bad").symlink_to("../data2")
+    with pytest.raises(InvalidPath, match="data/bad is a link out of the folder"):
+        names(folder)
+
+
+def test_links_that_lead_to_each_other_end(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "to_sub").symlink_to("../sub")
+    (folder / "sub" / "to_other").symlink_to("../other")
+    with pytest.raises(InvalidPath, match="is a link to a folder around it"):
         names(folder)
 
 
@@ -73,6 +113,9 @@ def test_what_is_no_file_is_named(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(InvalidPath, match="pipe is no file"):
         names(folder)
+    with pytest.raises(InvalidPath, match="pipe is no file"):
+        names(folder / "pipe")
+    assert names(folder, wildcards=["*.csv"]) == ["a.csv", "sub/b.csv"]
 
 
 def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
@@ -86,32 +129,74 @@ def test_a_file_outside_its_base_is_refused(folder: Path, tmp_path: Path) -> Non
         names(folder, base=tmp_path / "elsewhere")
 
 
-def test_a_file_that_changes_while_it_is_read_is_read_again_once(folder: Path) -> None:
-    (found,) = scan(folder / "a.csv", wildcards=(), base=None, prefix="", recursive=True)
-    reads = []
-
-    def read(file: Path) -> str:
-        reads.append(file)
-        if len(reads) == 1:
-            file.write_text("longer")
-        return file.read_text()
-
-    assert read_steadily(found, read=read) == ("longer", 6)
+def test_all_that_is_wrong_is_named_at_once(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "sub" / "lost").symlink_to("nowhere")
+    with pytest.raises(InvalidPath, match="2 files cannot be added") as caught:
+        names(folder)
+    assert "data/pipe is no file" in str(caught.value)
+    assert "sub/lost is a link to nothing" in str(caught.value)
 
 
-def test_a_file_that_never_holds_still_is_named(folder: Path) -> None:
-    (found,) = scan(folder / "a.csv", wildcards=(), base=None, prefix="", recursive=True)
-
-    def read(file: Path) -> str:
-        file.write_text(file.read_text() + "x")
-        return ""
-
-    with pytest.raises(InvalidPath, match=r"a\.csv changed while it was read"):
-        read_steadily(found, read=read)
+def test_after_many_wrong_ones_no_more_are_looked_for(folder: Path) -> None:
+    for number in range(50):
+        (folder / f"lost{number:02}").symlink_to("nowhere")
+    with pytest.raises(InvalidPath, match="20 files cannot be added, and maybe more") as caught:
+        names(folder)
+    assert "lost19" in caught.value.message
+    assert "lost20" not in caught.value.message
 
 
-def test_a_file_that_vanishes_is_named(folder: Path) -> None:
-    (found,) = scan(folder / "a.csv", wildcards=(), base=None, prefix="", recursive=True)
-    found.file.unlink()
-    with pytest.raises(InvalidPath, match=r"a\.csv is not there"):
-        read_steadily(found, read=lambda file: file.read_text())
+def test_a_folder_that_vanishes_while_it_is_walked_is_named(folder: Path) -> None:
+    refused = Refused()
+    walk = Selection(folder).files(refused)
+    assert next(walk).relative == "a.csv"
+    for file in (folder / "sub").iterdir():
+        file.unlink()
+    (folder / "sub").rmdir()
+    assert list(walk) == []
+    with pytest.raises(InvalidPath, match="sub is not there"):
+        refused.check()
+
+
+def test_folders_with_nothing_in_them_are_found_where_everything_is_selected(folder: Path) -> None:
+    (folder / "empty" / "inside").mkdir(parents=True)
+    assert names(folder) == ["a.csv", "empty/inside", "sub/b.csv", "sub/c.txt"]
+    assert names(folder, wildcards=["*"]) == ["a.csv", "sub/b.csv", "sub/c.txt"]
+    assert names(folder, recursive=False) == ["a.csv"]
+
+
+def test_names_that_differ_in_case_only_are_kept_and_said_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("A.csv", "x", "X"):
+        (folder / name).write_text(name)
+    (folder / "sub" / "B.csv").write_text("b")
+    assert names(folder) == ["A.csv", "X", "a.csv", "sub/B.csv", "sub/b.csv", "sub/c.txt", "x"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "'A.csv' and 'a.csv'" in said
+
+
+PART = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=6).filter(
+    lambda part: part not in {".", ".."}
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(paths=st.lists(st.lists(PART, min_size=1, max_size=3), max_size=15))
+def test_a_walk_comes_in_the_order_of_manifests(
+    paths: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("walk")
+    made = set()
+    for parts in paths:
+        file = root.joinpath(*parts)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(exist_ok=False)
+        except OSError:  # a file is a folder of another
+            continue
+        made.add("/".join(parts))
+    found = [name for name, each in scan(root) if not os.path.isdir(each.file)]  # noqa: PTH112  it is a string
+    assert found == sorted(made, key=order)

@@ -18,7 +18,7 @@ from orchestrator.services.near_misses import did_you_mean
 from orchestrator.services.paging import gather
 from orchestrator.services.parameters import check_value, override
 from orchestrator.services.read_results import whole_characters
-from orchestrator.services.results import drawable
+from orchestrator.services.drawable import drawable
 from orchestrator.services.tag import apply_tags
 from orchestrator.wire import EditTags, PutReport
 

@@ -1,103 +1,157 @@
-"""Bytes, streamed both ways."""
+"""Bytes, one blob a request, and what is known of where they lie."""
 
 from __future__ import annotations
 
-import itertools
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from orchestrator.api.answers import answer
-from orchestrator.api.caller import Reader, Uploader
-from orchestrator.blobs import CHUNK_BYTES
-from orchestrator.errors import DigestMismatch, InvalidRequest
-from orchestrator.services.blobs import admit_upload, forget_blob, locate_blob, missing_blobs, record_blob
-from orchestrator.wire import Digests, MissingBlobs, StoredBlob
+from orchestrator.api.caller import Administrator, Reader, Uploader
+from orchestrator.api.streams import BYTES_ANSWER, BYTES_BODY, answer_stream, receive
+from orchestrator.errors import DigestMismatch, NotFound
+from orchestrator.records.blob import PlacedAt, StoredObject
+from orchestrator.records.manifest import named, raw
+from orchestrator.services.blobs import (
+    absent_blobs,
+    admit_upload,
+    forget_blob,
+    list_locations,
+    locate_blob,
+    pin_blobs,
+    record_object,
+)
+from orchestrator.services.collect_garbage import collect_garbage, require_collect
+from orchestrator.services.read_bytes import span_of
+from orchestrator.services.register_object import check_object, check_there
+from orchestrator.wire import (
+    BlobLocations,
+    Collected,
+    CollectGarbage,
+    Digests,
+    MissingBlobs,
+    Registered,
+    RegisterObject,
+    StoredBlob,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.api.caller import Caller
     from orchestrator.blobs import BlobWriter
-
-logger = logging.getLogger(__name__)
+    from orchestrator.services.read_bytes import Wanted
 
 router = APIRouter(prefix="/blobs", tags=["blobs"])
 
 DigestInPath = Annotated[str, Path(pattern=r"^blake3:[0-9a-f]{64}$")]
-_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_BYTES_BODY = {"requestBody": {"required": True, "content": _BYTES}}
+ForDataset = Annotated[
+    str | None, Query(max_length=255, description="Id of the version that the bytes are for: its storage is used.")
+]
 
 
 @router.post("/missing", response_model=MissingBlobs)
 def missing(body: Digests, caller: Uploader) -> Response:
-    """Say which of these are not stored."""
-    return answer(caller.write(missing_blobs, body=body))
+    """Say which of these are not stored, and pin the others for an hour."""
+    digests = [raw(digest) for digest in dict.fromkeys(body.digests)]
+    absent = set(caller.read(absent_blobs, digests=digests))
+    if present := [digest for digest in digests if digest not in absent]:
+        absent.update(caller.write(pin_blobs, digests=present))
+    return answer(MissingBlobs(missing=tuple(named(digest) for digest in digests if digest in absent)))
 
 
-@router.put("/{digest}", response_model=StoredBlob, openapi_extra=_BYTES_BODY)
-async def put(digest: DigestInPath, request: Request, caller: Uploader) -> Response:
+@router.post("/locations", response_model=BlobLocations)
+def locations(body: Digests, caller: Reader) -> Response:
+    """Say where blobs lie, for who reads them straight from their storages; those that are missing are left out."""
+    return answer(caller.read(list_locations, body=body))
+
+
+@router.post("/objects", response_model=Registered)
+def register(body: RegisterObject, caller: Uploader) -> Response:
+    """Record an object that somebody with access of their own wrote into a storage, and the blobs in it."""
+    stored, placed = check_object(body)
+    with caller.parts.storages.holding(stored.storage, stored.path):
+        check_there(caller.parts.storages.of(stored.storage), stored=stored, placed=placed)
+        return answer(Registered(new_blobs=caller.write(record_object, stored=stored, blobs=placed)))
+
+
+@router.post("/collect", response_model=Collected)
+def collect(body: CollectGarbage, caller: Administrator) -> Response:
+    """Condemn what nothing names, and delete what was condemned long enough ago."""
+    caller.read(require_collect)
+    parts = caller.parts
+    if not body.dry_run:
+        parts.uploads.sweep()
+    collected = collect_garbage(
+        parts.store, storages=parts.storages, grace_seconds=body.grace_seconds, dry_run=body.dry_run
+    )
+    return answer(collected)
+
+
+@router.put("/{digest}", response_model=StoredBlob, openapi_extra=BYTES_BODY)
+async def put(digest: DigestInPath, request: Request, caller: Uploader, dataset: ForDataset = None) -> Response:
     """Store bytes under the digest that they must have."""
-    return await _receive(request, caller, writer=caller.parts.blobs.writer(expected=digest))
+    storage = await run_in_threadpool(caller.read, admit_upload, dataset=dataset)
+    blobs = await run_in_threadpool(caller.parts.storages.of, storage)
+    return await _receive(request, caller, storage=storage, writer=blobs.writer(expected=digest))
 
 
-@router.post("", response_model=StoredBlob, openapi_extra=_BYTES_BODY)
-async def post(request: Request, caller: Uploader) -> Response:
+@router.post("", response_model=StoredBlob, openapi_extra=BYTES_BODY)
+async def post(request: Request, caller: Uploader, dataset: ForDataset = None) -> Response:
     """Store bytes of a sender that has no BLAKE3; their SHA-256 is answered, too, for it to compare."""
-    return await _receive(request, caller, writer=caller.parts.blobs.writer(sha256=True))
+    storage = await run_in_threadpool(caller.read, admit_upload, dataset=dataset)
+    blobs = await run_in_threadpool(caller.parts.storages.of, storage)
+    return await _receive(request, caller, storage=storage, writer=blobs.writer(sha256=True))
 
 
-@router.get("/{digest}", responses={200: {"content": _BYTES}})
+@router.get("/{digest}", responses=BYTES_ANSWER)
 def get(digest: DigestInPath, caller: Reader) -> Response:
     """Get bytes. Where the stored ones turn out to be corrupt, the answer is broken off before its end."""
-    _, location, offset, size_bytes = caller.read(locate_blob, digest=digest)
+    wanted = caller.read(locate_blob, digest=digest)
+    try:
+        return _send(caller, wanted)
+    except NotFound:  # it may have been moved since
+        moved = caller.read(locate_blob, digest=digest)
+        if moved == wanted:
+            raise
+        return _send(caller, moved)
+
+
+def _send(caller: Caller, wanted: Wanted) -> Response:
     parts = caller.parts
 
     def read() -> Iterator[bytes]:
         try:
-            yield from parts.blobs.read(location, digest=digest, offset=offset, size_bytes=size_bytes)
+            yield from parts.storages.of(wanted.place.storage).read(span_of(wanted.place), digest=named(wanted.digest))
         except DigestMismatch:
-            parts.store.write(partial(forget_blob, digest=digest, location=location))
+            parts.store.write(partial(forget_blob, digest=wanted.digest, place=wanted.place))
             raise
 
-    chunks = read()
-    first = next(chunks)  # what is wrong from the start is answered as an error
-    return StreamingResponse(
-        itertools.chain([first], chunks),
-        media_type="application/octet-stream",
-        headers={"Content-Length": str(size_bytes)},
-    )
+    return answer_stream(read(), size_bytes=wanted.place.size_bytes)
 
 
-async def _receive(request: Request, caller: Caller, *, writer: BlobWriter) -> Response:
+async def _receive(request: Request, caller: Caller, *, storage: str, writer: BlobWriter) -> Response:
     """Store a body.
 
     The fence is checked before bytes are taken, again before they get their place, and with the row that says where
     they lie. Bytes without that row, left by a crash or an attempt that ended in between, are nobody's: they are
     missing for whoever asks, and the next upload of the same replaces them.
     """
-    location = caller.parts.blobs.location
-    await run_in_threadpool(caller.read, admit_upload)
     with writer:
-        buffer = bytearray()
-        try:
-            async for piece in request.stream():
-                buffer += piece
-                if len(buffer) >= CHUNK_BYTES:
-                    await run_in_threadpool(writer.write, bytes(buffer))
-                    buffer.clear()
-        except ClientDisconnect:
-            logger.info("upload broken off", extra={"action": "upload_broken_off"})
-            raise InvalidRequest("The upload was broken off.", hint="Send it again.") from None
-        await run_in_threadpool(writer.write, bytes(buffer))
+        await receive(request, take=writer.write)
         await run_in_threadpool(caller.read, admit_upload)
-        blob = await run_in_threadpool(writer.finish)
-    stored = await run_in_threadpool(
-        caller.write, record_blob, blob=blob, store=caller.parts.blobs.name, location=location(blob.digest)
-    )
-    return answer(stored)
+        return answer(await run_in_threadpool(_settle, caller, storage=storage, writer=writer))
+
+
+def _settle(caller: Caller, *, storage: str, writer: BlobWriter) -> StoredBlob:
+    with caller.parts.storages.holding(storage, writer.path):
+        blob = writer.finish()
+        caller.write(
+            record_object,
+            stored=StoredObject(storage, blob.path, blob.size_bytes),
+            blobs=[PlacedAt(raw(blob.digest), 0, blob.size_bytes)],
+        )
+    return StoredBlob(digest=blob.digest, size_bytes=blob.size_bytes, sha256=blob.sha256)

@@ -1,48 +1,128 @@
-"""Where blobs are."""
+"""Which blobs lie in which objects, and which of them nothing needs any more."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, case, delete, literal, or_, select, update
 from typing_extensions import override
 
 from orchestrator.errors import NotFound
-from orchestrator.store.protocol import BlobLocations
-from orchestrator.store.sql.tables import blobs
-from orchestrator.store.sql.unit import Noun
+from orchestrator.records.blob import BlobPlace, BlobUse
+from orchestrator.store.protocol import BlobPlaces
+from orchestrator.store.sql.columns import ShortUtc
+from orchestrator.store.sql.named_digests import named_digests
+from orchestrator.store.sql.objects import ObjectRows
+from orchestrator.store.sql.rows import chunks
+from orchestrator.store.sql.tables import blobs, file_profiles, objects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
-_ASKED_AT_ONCE = 5000  # SQLite takes 32,766 values in a statement, PostgreSQL 65,535
+    from sqlalchemy import ColumnElement
+
+    from orchestrator.records.blob import PlacedAt, StoredObject
+
+_SHORTER_PIN = timedelta(minutes=30)
+"""A pin that ends so much before the one that is wanted will do."""
+
+_PLACE = select(objects.c.storage, objects.c.path, objects.c.part_bytes, blobs.c.offset, blobs.c.size_bytes).join(
+    objects, objects.c.id == blobs.c.object_id
+)
 
 
-class SqlBlobLocations(Noun, BlobLocations):
-    """Locations by digest."""
+class SqlBlobPlaces(ObjectRows, BlobPlaces):
+    """Blobs by digest.
+
+    Who changes rows locks them first, in the order of their digests: two that change the same never wait in a ring, and
+    each sees what the other did.
+    """
 
     @override
-    def add(self, digest: str, *, size_bytes: int, store: str, location: str, offset: int = 0) -> None:
-        row = {"digest": digest, "size_bytes": size_bytes, "store": store, "location": location, "offset": offset}
-        self._unit.add_new(blobs, row)
+    def add_object(
+        self, stored: StoredObject, *, blobs: Sequence[PlacedAt], pinned_until: datetime | None = None
+    ) -> int:
+        object_id, before = self._claim(stored, placed=blobs)
+        self._place(object_id, placed=blobs, pinned_until=pinned_until)
+        return self._count(object_id) - before
 
     @override
-    def get(self, digest: str) -> tuple[str, str, int, int]:
-        columns = (blobs.c.store, blobs.c.location, blobs.c.offset, blobs.c.size_bytes)
-        row = self._unit.execute(select(*columns).where(blobs.c.digest == digest)).first()
+    def get(self, digest: bytes) -> BlobPlace:
+        row = self._unit.execute(_PLACE.where(blobs.c.digest == digest)).first()
         if row is None:
-            raise NotFound(f"No blob {digest} is stored.")
-        store, location, offset, size_bytes = row
-        return store, location, offset, size_bytes
+            raise NotFound(f"No blob blake3:{digest.hex()} is stored.")
+        return BlobPlace(*row)
 
     @override
-    def missing(self, digests: Sequence[str]) -> list[str]:
-        known: set[str] = set()
-        for start in range(0, len(digests), _ASKED_AT_ONCE):
-            asked = list(digests[start : start + _ASKED_AT_ONCE])
-            known.update(self._unit.execute(select(blobs.c.digest).where(blobs.c.digest.in_(asked))).scalars())
+    def places(self, digests: Sequence[bytes]) -> dict[bytes, BlobPlace]:
+        statement = _PLACE.add_columns(blobs.c.digest)
+        return {
+            digest: BlobPlace(*place)
+            for asked in chunks(digests)
+            for *place, digest in self._unit.execute(statement.where(self._unit.among(blobs.c.digest, asked)))
+        }
+
+    @override
+    def missing(self, digests: Sequence[bytes]) -> list[bytes]:
+        known: set[bytes] = set()
+        for asked in chunks(digests):
+            statement = select(blobs.c.digest).where(self._unit.among(blobs.c.digest, asked))
+            known.update(self._unit.execute(statement).scalars())
         return [digest for digest in digests if digest not in known]
 
     @override
-    def forget(self, digest: str, *, location: str) -> None:
-        self._unit.execute(delete(blobs).where(blobs.c.digest == digest, blobs.c.location == location))
+    def pin(self, digests: Sequence[bytes], *, until: datetime) -> None:
+        short = or_(blobs.c.pinned_until.is_(None), blobs.c.pinned_until < until - _SHORTER_PIN)
+        for found in self._locked(digests, where=or_(short, blobs.c.condemned_at.is_not(None))):
+            longest = case((blobs.c.pinned_until > until, blobs.c.pinned_until), else_=literal(until, ShortUtc))
+            self._change(found, condemned_at=None, pinned_until=longest)
+
+    @override
+    def revive(self, digests: Sequence[bytes]) -> None:
+        for found in self._locked(digests, where=blobs.c.condemned_at.is_not(None)):
+            self._change(found, condemned_at=None)
+
+    @override
+    def forget(self, digest: bytes, *, storage: str, path: str) -> None:
+        there = select(objects.c.id).where(objects.c.storage == storage, objects.c.path == path)
+        self._unit.execute(delete(blobs).where(blobs.c.digest == digest, blobs.c.object_id.in_(there)))
+
+    @override
+    def page(self, *, after: bytes, limit: int) -> list[BlobUse]:
+        columns = (blobs.c.digest, blobs.c.size_bytes, blobs.c.pinned_until, blobs.c.condemned_at)
+        statement = select(*columns).where(blobs.c.digest > after).order_by(blobs.c.digest).limit(limit)
+        return [BlobUse(*row) for row in self._unit.execute(statement)]
+
+    @override
+    def condemn(self, digests: Sequence[bytes], *, at: datetime) -> None:
+        for found in self._locked(digests, where=and_(blobs.c.condemned_at.is_(None), self._unpinned())):
+            self._change(found, condemned_at=at)
+
+    @override
+    def remove_condemned(self, digests: Sequence[bytes], *, before: datetime) -> list[bytes]:
+        removed: list[bytes] = []
+        for found in self._locked(digests, where=and_(blobs.c.condemned_at < before, self._unpinned())):
+            self._unit.execute(delete(blobs).where(self._unit.among(blobs.c.digest, found)))
+            self._unit.execute(delete(file_profiles).where(self._unit.among(file_profiles.c.digest, found)))
+            removed += found
+        return removed
+
+    @override
+    def named_elsewhere(self) -> set[bytes]:
+        return named_digests(self._unit)
+
+    def _unpinned(self) -> ColumnElement[bool]:
+        return or_(blobs.c.pinned_until.is_(None), blobs.c.pinned_until <= self._unit.now())
+
+    def _locked(self, digests: Sequence[bytes], *, where: ColumnElement[bool]) -> Iterable[list[bytes]]:
+        """Lock those of these blobs for which something holds, once others have let go of them, and yield them."""
+        for asked in chunks(sorted(set(digests))):
+            statement = select(blobs.c.digest).where(self._unit.among(blobs.c.digest, asked), where)
+            in_order = statement.order_by(blobs.c.digest).with_for_update()
+            if found := list(self._unit.execute(in_order).scalars()):
+                yield found
+
+    def _change(self, digests: Sequence[bytes], **values: Any) -> None:  # noqa: ANN401  moments, or SQL for them
+        self._unit.execute(update(blobs).where(self._unit.among(blobs.c.digest, digests)).values(values))

@@ -1,19 +1,22 @@
-"""Dataset versions, and which of them is a dataset's head."""
+"""Dataset versions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from typing_extensions import override
 
-from orchestrator.errors import AlreadyExists, Conflict, HeadMoved, NotFound
+from orchestrator.errors import AlreadyExists, Conflict, NotFound
 from orchestrator.records.dataset import DatasetState, DatasetVersion, SemanticVersion
 from orchestrator.store.protocol import Datasets
+from orchestrator.store.sql.dataset_facts import MetadataRows, StorageRows
+from orchestrator.store.sql.dataset_filters import called, in_project, in_state, numbered, with_tags
+from orchestrator.store.sql.dataset_names import NameRows
 from orchestrator.store.sql.manifests import ManifestRows
-from orchestrator.store.sql.rows import below, columns_of, differences, to_row
-from orchestrator.store.sql.tables import dataset_heads, dataset_tags, dataset_versions
-from orchestrator.store.sql.tags import replace_tags, tagged
+from orchestrator.store.sql.rows import chunks, columns_of, differences, to_row
+from orchestrator.store.sql.tables import dataset_parents, dataset_tags, dataset_versions
+from orchestrator.store.sql.tags import replace_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +24,15 @@ if TYPE_CHECKING:
 _VERSIONS = select(*columns_of(DatasetVersion, dataset_versions))
 
 
-class SqlDatasets(ManifestRows, Datasets):
-    """Dataset versions and their manifests."""
+class SqlDatasets(NameRows, ManifestRows, MetadataRows, StorageRows, Datasets):
+    """Dataset versions by id."""
 
     @override
     def add(self, version: DatasetVersion) -> None:
         row = to_row(version, dataset_versions) | _derived(version)
         if not self._unit.add_new(dataset_versions, row):
             raise _taken(version)
+        self._replace_parents(version)
         replace_tags(self._unit, dataset_tags, owner=version.id, tags=version.tags)
 
     @override
@@ -57,6 +61,8 @@ class SqlDatasets(ManifestRows, Datasets):
                 f"Version {version.id} changed in between: it is {now.state} and has the tags {list(now.tags)}.",
                 hint="Look at it again, then repeat what you wanted.",
             )
+        if version.parents != expected.parents:
+            self._replace_parents(version)
         if version.tags != expected.tags:
             replace_tags(self._unit, dataset_tags, owner=version.id, tags=version.tags)
 
@@ -66,32 +72,31 @@ class SqlDatasets(ManifestRows, Datasets):
         *,
         project: str | None = None,
         name: str | None = None,
+        name_part: str | None = None,
         version: str | None = None,
+        version_from: str | None = None,
+        version_before: str | None = None,
         states: Sequence[str] = (),
         tags: Sequence[str] = (),
+        tags_any: Sequence[str] = (),
+        tags_none: Sequence[str] = (),
+        archived: bool | None = False,
+        deleted: bool = False,
         projects_below: str = "",
         exact_project: bool = False,
         after: str | None = None,
         limit: int = 100,
     ) -> list[DatasetVersion]:
-        column = dataset_versions.c
-        statement = _VERSIONS.order_by(column.id.desc()).limit(limit)
-        if project is not None and exact_project:
-            statement = statement.where(column.project == project)
-        elif project:
-            statement = statement.where(below(column.project, project))
-        if projects_below:
-            statement = statement.where(below(column.project, projects_below))
-        if name is not None:
-            statement = statement.where(column.name == name)
-        if version is not None:
-            statement = statement.where(column.version == version)
-        if states:
-            statement = statement.where(column.state.in_([DatasetState(state).value for state in states]))
+        statement = _VERSIONS.where(
+            *in_project(project=project, exact_project=exact_project, projects_below=projects_below),
+            *called(name=name, name_part=name_part),
+            *numbered(version=version, version_from=version_from, version_before=version_before),
+            *in_state(states=states, archived=archived, deleted=deleted),
+            *with_tags(every=tags, some=tags_any, none=tags_none),
+        )
         if after is not None:
-            statement = statement.where(column.id < after)
-        has_tags = [tagged(column.id, dataset_tags, tag) for tag in tags]
-        return self._unit.records(DatasetVersion, statement.where(*has_tags))
+            statement = statement.where(dataset_versions.c.id < after)
+        return self._unit.records(DatasetVersion, statement.order_by(dataset_versions.c.id.desc()).limit(limit))
 
     @override
     def newest(
@@ -100,33 +105,25 @@ class SqlDatasets(ManifestRows, Datasets):
         column = dataset_versions.c
         statement = (
             _VERSIONS.where(column.project == project, column.name == name)
-            .where(column.state.in_([DatasetState(state).value for state in states]))
-            .where(*[tagged(column.id, dataset_tags, tag) for tag in tags])
+            .where(*in_state(states=states), *with_tags(every=tags))
             .order_by(column.major.desc(), column.minor.desc(), column.patch.desc(), column.id.desc())
             .limit(1)
         )
         return self._unit.record(DatasetVersion, statement)
 
     @override
-    def head(self, *, project: str, name: str) -> str | None:
-        column = dataset_heads.c
-        head = self._unit.scalar(select(column.version_id).where(column.project == project, column.name == name))
-        return None if head is None else str(head)
+    def children(self, version_ids: Sequence[str]) -> list[str]:
+        column = dataset_parents.c
+        found: set[str] = set()
+        for asked in chunks(version_ids):
+            statement = select(column.version_id).where(self._unit.among(column.parent_id, asked))
+            found.update(self._unit.execute(statement).scalars())
+        return sorted(found)
 
-    @override
-    def move_head(self, *, project: str, name: str, expected: str | None, to: str) -> None:
-        if expected is None:
-            row = {"project": project, "name": name, "version_id": to}
-            moved = self._unit.add_new(dataset_heads, row)
-        else:
-            column = dataset_heads.c
-            same = (column.project == project, column.name == name, column.version_id == expected)
-            moved = self._unit.execute(update(dataset_heads).where(*same).values(version_id=to)).rowcount == 1
-        if not moved:
-            raise HeadMoved(
-                f"Another version of {project}/{name} was finalized first: {self.head(project=project, name=name)}.",
-                hint="Begin a new version from that one and add your files to it.",
-            )
+    def _replace_parents(self, version: DatasetVersion) -> None:
+        self._unit.execute(delete(dataset_parents).where(dataset_parents.c.version_id == version.id))
+        rows = ({"version_id": version.id, "parent_id": parent} for parent in dict.fromkeys(version.parents))
+        self._unit.add(dataset_parents, rows)
 
 
 def _derived(version: DatasetVersion) -> dict[str, Any]:

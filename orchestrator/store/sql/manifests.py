@@ -1,103 +1,95 @@
-"""Manifests: which files a dataset version is made of."""
+"""Manifests and the blocks that they share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, exists, func, insert, literal, or_, select
+from blake3 import blake3
+from sqlalchemy import delete, select
 
-from orchestrator.records.dataset import ManifestEntry
-from orchestrator.store.sql.rows import columns_of, to_row
-from orchestrator.store.sql.tables import blobs, manifest_entries
+from orchestrator.errors import Conflict, DigestMismatch, NotFound
+from orchestrator.records.manifest import Manifest
+from orchestrator.store.sql.rows import chunks
+from orchestrator.store.sql.tables import manifest_blocks, manifests
 from orchestrator.store.sql.unit import Noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
-_NAMED_AT_ONCE = 5000  # SQLite takes 32,766 values in a statement, PostgreSQL 65,535
-_MOST_MISSING = 100
+_LOCK = "manifest blocks"
+"""Held together by all who write manifests and blocks, alone by who sweeps."""
 
 
 class ManifestRows(Noun):
     """The part of `Datasets` that is about manifests."""
 
-    def copy_entries(self, *, source: str, target: str) -> None:
-        """Copy a version's manifest into a draft's, overwriting entries of the same path."""
-        here, there = manifest_entries.alias("here"), manifest_entries.alias("there")
-        replaced = select(there.c.path).where(there.c.version_id == source)
-        mine = manifest_entries.c.version_id == target
-        self._unit.execute(delete(manifest_entries).where(mine, manifest_entries.c.path.in_(replaced)))
-        columns = ("path", "size_bytes", "digest", "mode")
-        copied = select(literal(target), *(here.c[name] for name in columns)).where(here.c.version_id == source)
-        self._unit.execute(insert(manifest_entries).from_select(["version_id", *columns], copied))
+    def manifest(self, version_id: str) -> Manifest:
+        """Return a version's manifest; that of a draft that was never filled, or of a deleted version, is empty."""
+        data = self._unit.scalar(select(manifests.c.data).where(manifests.c.version_id == version_id))
+        return Manifest() if data is None else Manifest.decode(bytes(data))
 
-    def put_entries(self, version_id: str, entries: Sequence[ManifestEntry]) -> None:
-        """Insert manifest entries, or overwrite those of the same path."""
-        rows = ({"version_id": version_id} | to_row(entry, manifest_entries) for entry in entries)
-        self._unit.put(manifest_entries, rows)
-
-    def remove_entries(self, version_id: str, paths: Sequence[str]) -> list[str]:
-        """Remove entries and return the paths that were there."""
-        removed: set[str] = set()
-        for start in range(0, len(paths), _NAMED_AT_ONCE):
-            named = manifest_entries.c.path.in_(list(paths[start : start + _NAMED_AT_ONCE]))
-            statement = delete(manifest_entries).where(manifest_entries.c.version_id == version_id, named)
-            removed.update(self._unit.execute(statement.returning(manifest_entries.c.path)).scalars())
-        return sorted(removed)
-
-    def entries(self, version_id: str, *, after: str | None = None, limit: int | None = 1000) -> list[ManifestEntry]:
-        """Return manifest entries sorted by path (as bytes), those after the path `after`."""
-        columns = columns_of(ManifestEntry, manifest_entries)
-        statement = select(*columns).where(manifest_entries.c.version_id == version_id)
-        if after is not None:
-            statement = statement.where(manifest_entries.c.path > after)
-        return self._unit.records(ManifestEntry, statement.order_by(manifest_entries.c.path).limit(limit))
-
-    def clashes(self, version_id: str, paths: Sequence[str]) -> list[str]:
-        """Return those of these paths that are files in the manifest and directories of other files in it, too."""
-        file, other = manifest_entries.alias("file"), manifest_entries.alias("other")
-        inside = exists().where(
-            other.c.version_id == version_id,
-            other.c.path > file.c.path + "/",
-            other.c.path < file.c.path + chr(ord("/") + 1),
-        )
-        found: list[str] = []
-        for start in range(0, len(paths), _NAMED_AT_ONCE):
-            named = file.c.path.in_(list(paths[start : start + _NAMED_AT_ONCE]))
-            found.extend(
-                self._unit.execute(select(file.c.path).where(file.c.version_id == version_id, named, inside)).scalars()
+    def put_manifest(self, version_id: str, manifest: Manifest) -> None:
+        """Write a version's manifest; its blocks have been saved."""
+        self._unit.lock(_LOCK, shared=True)
+        named = {block.digest for block in manifest.blocks}
+        if gone := named - self._present(list(named)):
+            raise Conflict(
+                f"{len(gone)} of {len(named)} parts of the manifest are gone: a version was deleted in between.",
+                hint="Repeat what you wanted.",
             )
-        return sorted(found)
+        self._unit.put(manifests, [{"version_id": version_id, "data": manifest.encode()}])
 
-    def totals(self, version_id: str) -> tuple[int, int]:
-        """Return how many files a version has and the sum of their sizes in bytes."""
-        size = func.coalesce(func.sum(manifest_entries.c.size_bytes), 0)
-        statement = select(func.count(), size).where(manifest_entries.c.version_id == version_id)
-        count, size_bytes = self._unit.execute(statement).one()
-        return int(count), int(size_bytes)
+    def manifests(self) -> list[str]:
+        """Return the ids of all versions that have a manifest, sorted."""
+        return list(self._unit.execute(select(manifests.c.version_id).order_by(manifests.c.version_id)).scalars())
 
-    def compare(self, version_id: str, other: str | None) -> tuple[int, int, int]:
-        """Return how many files are added, modified and removed against another version, or against nothing."""
-        if other is None:
-            return self.totals(version_id)[0], 0, 0
-        mine, theirs = manifest_entries.alias("mine"), manifest_entries.alias("theirs")
-        same_path = and_(theirs.c.path == mine.c.path, theirs.c.version_id == other)
-        differs = or_(theirs.c.digest != mine.c.digest, theirs.c.mode != mine.c.mode)
-        counted = select(func.count()).select_from(mine)
-        added = counted.outerjoin(theirs, same_path).where(mine.c.version_id == version_id, theirs.c.path.is_(None))
-        modified = counted.join(theirs, same_path).where(mine.c.version_id == version_id, differs)
-        kept = counted.join(theirs, same_path).where(mine.c.version_id == version_id)
-        removed = self.totals(other)[0] - int(self._unit.scalar(kept))
-        return int(self._unit.scalar(added)), int(self._unit.scalar(modified)), removed
+    def drop_manifest(self, version_id: str) -> None:
+        """Remove a version's manifest; its blocks stay until `sweep_blocks`."""
+        self._unit.execute(delete(manifests).where(manifests.c.version_id == version_id))
 
-    def missing_blobs(self, version_id: str) -> list[str]:
-        """Return digests in the manifest that no location is known of, at most 100."""
-        statement = (
-            select(manifest_entries.c.digest)
-            .distinct()
-            .outerjoin(blobs, blobs.c.digest == manifest_entries.c.digest)
-            .where(manifest_entries.c.version_id == version_id, blobs.c.digest.is_(None))
-            .order_by(manifest_entries.c.digest)
-            .limit(_MOST_MISSING)
+    def blocks(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Return blocks by their digests, in the order asked; each was checked."""
+        found: dict[bytes, bytes] = {}
+        for asked in chunks(list(dict.fromkeys(digests))):
+            statement = select(manifest_blocks).where(self._unit.among(manifest_blocks.c.digest, asked))
+            found.update((digest, _checked(digest, data=data)) for digest, data in self._unit.execute(statement))
+        if gone := [digest.hex() for digest in digests if digest not in found]:
+            raise NotFound(f"{len(gone)} parts of a manifest are not there: {gone[0]} …", hint="Was it deleted?")
+        return [found[digest] for digest in digests]
+
+    def save_block(self, data: bytes) -> bytes:
+        """Keep a block, if it is new, and return its digest."""
+        self._unit.lock(_LOCK, shared=True)
+        digest = blake3(data).digest()
+        self._unit.add_new(manifest_blocks, {"digest": digest, "data": data})
+        return digest
+
+    def sweep_blocks(self, *, kept: AbstractSet[bytes]) -> int:
+        """Remove the blocks that are not among these and that no manifest names by now; return how many there were."""
+        self._unit.lock(_LOCK)
+        stored = self._unit.execute(select(manifest_blocks.c.digest)).scalars()
+        unused = {digest for digest in stored if digest not in kept}
+        if not unused:
+            return 0
+        for version_id in self.manifests():
+            unused.difference_update(block.digest for block in self.manifest(version_id).blocks)
+        for removed in chunks(sorted(unused)):
+            self._unit.execute(delete(manifest_blocks).where(self._unit.among(manifest_blocks.c.digest, removed)))
+        return len(unused)
+
+    def _present(self, digests: Sequence[bytes]) -> set[bytes]:
+        found: set[bytes] = set()
+        for asked in chunks(digests):
+            statement = select(manifest_blocks.c.digest).where(self._unit.among(manifest_blocks.c.digest, asked))
+            found.update(self._unit.execute(statement).scalars())
+        return found
+
+
+def _checked(digest: bytes, *, data: bytes) -> bytes:
+    if blake3(data).digest() != digest:
+        raise DigestMismatch(
+            f"The part {digest.hex()} of a manifest is damaged in the database.",
+            hint="Bring the database back from a backup; versions that do not name this part are whole.",
         )
-        return list(self._unit.execute(statement).scalars())
+    return bytes(data)

@@ -7,11 +7,12 @@ import random
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import create_engine, func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import LargeBinary, any_, column, create_engine, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 from typing_extensions import override
 
 from orchestrator.errors import Unavailable
@@ -23,10 +24,12 @@ from orchestrator.store.sql.transaction import SqlTransaction
 from orchestrator.store.sql.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import URL, Table
-    from sqlalchemy.dialects.postgresql import Insert
+    from sqlalchemy import URL, ColumnElement, Connection, Table
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+    from sqlalchemy.types import TypeEngine
 
     from orchestrator.records.event import Event
     from orchestrator.store.protocol import Transaction
@@ -43,14 +46,47 @@ _LONGEST_PAUSE_SECONDS = 0.5
 class PostgresUnit(Unit):
     """A transaction of PostgreSQL, whose clock is the server's."""
 
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._held: set[tuple[str, bool]] = set()
+
     @override
     def read_clock(self) -> datetime:
         moment: datetime = self.scalar(select(func.now()))
         return moment.astimezone(UTC)
 
     @override
-    def insert(self, table: Table) -> Insert:
+    def insert(self, table: Table) -> PostgresInsert:
         return insert(table)
+
+    @override
+    def insert_columns(self, statement: PostgresInsert | SqliteInsert, columns: Mapping[str, Sequence[Any]]) -> None:
+        kinds = {name: _plain(statement.table.c[name].type) for name in columns}
+        arrays = [literal(list(values), ARRAY(kinds[name])) for name, values in columns.items()]
+        given = func.unnest(*arrays).table_valued(*(column(name, kinds[name]) for name in columns), name="given")
+        rows = given.render_derived()
+        self.execute(statement.from_select(list(columns), select(*rows.c)))
+
+    @override
+    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        return column == any_(literal(list(values), ARRAY(_plain(column.type))))
+
+    @override
+    def lock(self, name: str, *, shared: bool = False) -> None:
+        if (name, shared) in self._held:
+            return
+        take = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        self.execute(select(take(lock_number(f"lock {name}"))))
+        self._held.add((name, shared))
+
+    @override
+    def savepoint(self, work: Callable[[], T]) -> T:
+        held = set(self._held)
+        try:
+            return super().savepoint(work)
+        except BaseException:
+            self._held = held  # those taken since were given back
+            raise
 
     @override
     def claim_duty(self, name: str) -> bool:
@@ -152,6 +188,24 @@ class PostgresStore(SqlStore):
             f"The database at {self._where} cannot be used: {complaint}",
             hint="Check that it runs and that the URL, the user and the password are right.",
         )
+
+
+class _Bytes(UserDefinedType[bytes]):
+    """Bytes as the driver takes them, without SQLAlchemy's wrapping of each: many are sent at once."""
+
+    cache_ok = True
+
+    @override
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name that PostgreSQL has for it."""
+        return "BYTEA"
+
+
+def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type that the database knows under one of ours: values are passed on as they are."""
+    if isinstance(kind, LargeBinary):
+        return _Bytes()
+    return kind.impl_instance if isinstance(kind, TypeDecorator) else kind
 
 
 def lock_number(name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import ColumnElement, and_, or_
 
@@ -12,9 +12,15 @@ from orchestrator.errors import InvalidRequest
 from orchestrator.records.series import INT64_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from sqlalchemy import Column, Table
 
     from orchestrator.records.base import Record
+
+T = TypeVar("T")
+
+_AT_ONCE = 5000
 
 
 @cache
@@ -42,6 +48,12 @@ def below(column: ColumnElement[str], root: str) -> ColumnElement[bool]:
     """Match the project `root` and those below it, by comparing bytes: LIKE would fold case on SQLite."""
     after_slash = chr(ord("/") + 1)
     return or_(column == root, and_(column >= f"{root}/", column < f"{root}{after_slash}"))
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut a long list so that a statement can take each part: SQLite takes 32,766 values, PostgreSQL 65,535."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
 
 
 def clamped(number: int) -> int:

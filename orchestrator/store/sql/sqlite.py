@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import LargeBinary, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -21,11 +22,12 @@ from orchestrator.store.sql.transaction import SqlTransaction
 from orchestrator.store.sql.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from sqlite3 import Connection as RawConnection
 
-    from sqlalchemy import URL, Connection, Engine, Table
-    from sqlalchemy.dialects.sqlite import Insert
+    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
     from orchestrator.store.protocol import Transaction
 
@@ -33,6 +35,11 @@ T = TypeVar("T")
 
 _BUSY_SECONDS = 30.0
 """How long to wait for another process, such as a backup, to release the database."""
+
+_FOR_BULK = ("cache_size=-65536", "wal_autocheckpoint=16000", "journal_size_limit=67108864")
+"""A pack of 30,000 blobs touches nearly every page of a large table of blobs, since digests lie everywhere. With 64 MiB
+of cache and a log of 64 MiB before it is carried over, a million blobs take half of the time and two thirds of the
+writes. The cache is only as large as what was read."""
 
 
 class SqliteUnit(Unit):
@@ -43,8 +50,28 @@ class SqliteUnit(Unit):
         return datetime.now(UTC)
 
     @override
-    def insert(self, table: Table) -> Insert:
+    def insert(self, table: Table) -> SqliteInsert:
         return insert(table)
+
+    @override
+    def insert_columns(self, statement: PostgresInsert | SqliteInsert, columns: Mapping[str, Sequence[Any]]) -> None:
+        compiled = statement.compile(dialect=self._connection.dialect, column_keys=list(columns))
+        rows = list(zip(*(columns[name] for name in compiled.positiontup or ()), strict=True))
+        if rows:
+            self.execute_raw(compiled.string, rows)
+
+    @override
+    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        # One value, however many there are: SQLAlchemy takes 5 us for each bind, SQLite at most 32,766.
+        if isinstance(column.type, LargeBinary):
+            given = func.json_each(json.dumps([value.hex() for value in values])).table_valued("value")
+            return column.in_(select(func.retrain_from_hex(given.c.value)))
+        given = func.json_each(json.dumps(list(values))).table_valued("value")
+        return column.in_(select(given.c.value))
+
+    @override
+    def lock(self, name: str, *, shared: bool = False) -> None:
+        """Do nothing: there is one writer."""
 
     @override
     def claim_duty(self, name: str) -> bool:
@@ -67,7 +94,7 @@ class SqliteStore(SqlStore):
         path = Path(url.database or "").absolute()
         _make_private(path)
         url = url.set(database=str(path))
-        writer = _engine(url, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL"))
+        writer = _engine(url, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL", *_FOR_BULK))
         try:
             with writer.begin() as connection:
                 upgrade(connection)
@@ -116,6 +143,7 @@ def _engine(url: URL, *, begin: str, pragmas: tuple[str, ...], pooled: bool = Fa
     @event.listens_for(engine, "connect")
     def set_up(connection: RawConnection, _record: object) -> None:
         try:
+            connection.create_function("retrain_from_hex", 1, bytes.fromhex, deterministic=True)
             for pragma in ("foreign_keys=ON", *pragmas):
                 connection.execute(f"PRAGMA {pragma}").close()
         except BaseException:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from orchestrator.store.sql.agents import SqlAgents
 from orchestrator.store.sql.answers import SqlAnswers
-from orchestrator.store.sql.blobs import SqlBlobLocations
+from orchestrator.store.sql.blobs import SqlBlobPlaces
 from orchestrator.store.sql.console import SqlConsole
 from orchestrator.store.sql.datasets import SqlDatasets
 from orchestrator.store.sql.events import SqlEvents
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.store.protocol import (
         Agents,
         Answers,
-        BlobLocations,
+        BlobPlaces,
         Console,
         Datasets,
         Events,
@@ -63,7 +63,7 @@ class SqlTransaction:
         self.queues: Queues = SqlQueues(unit)
         self.agents: Agents = SqlAgents(unit)
         self.principals: Principals = SqlPrincipals(unit)
-        self.blobs: BlobLocations = SqlBlobLocations(unit)
+        self.blobs: BlobPlaces = SqlBlobPlaces(unit)
         self.answers: Answers = SqlAnswers(unit)
 
     def now(self) -> datetime:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, CursorResult, Executable, Table
+    from sqlalchemy import ColumnElement, Connection, CursorResult, Executable, Table
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
@@ -49,6 +49,23 @@ class Unit(ABC):
         """Begin an INSERT that can say what happens on a conflict."""
 
     @abstractmethod
+    def insert_columns(self, statement: PostgresInsert | SqliteInsert, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Run an INSERT with very many rows, as fast as the database takes them.
+
+        Args:
+            statement: begun with `insert`, without values.
+            columns: the values of each column, as the database keeps them: they are not converted.
+        """
+
+    @abstractmethod
+    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        """Match rows whose column has one of these values, texts or bytes; some thousands at once are fastest."""
+
+    @abstractmethod
+    def lock(self, name: str, *, shared: bool = False) -> None:
+        """Wait until no other transaction holds this lock, or none but shared ones; it is held until the end."""
+
+    @abstractmethod
     def claim_duty(self, name: str) -> bool:
         """Take a duty until the transaction ends; False when another process has it."""
 
@@ -62,13 +79,11 @@ class Unit(ABC):
         self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[*tuple[Any, ...]]:
         """Run a statement; complaints of the database become errors of ours."""
-        try:
-            return self._connection.execute(statement, parameters)
-        except DBAPIError as error:
-            better = translated(error)
-            if better is error:
-                raise
-            raise better from error
+        return _translating(lambda: self._connection.execute(statement, parameters))
+
+    def execute_raw(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement in the driver's own words with every row, past all conversions."""
+        _translating(lambda: self._connection.exec_driver_sql(statement, list(rows)))
 
     def scalar(self, statement: Executable) -> Any:  # noqa: ANN401  whatever the column holds
         """Return the first column of the first row, or None."""
@@ -128,6 +143,16 @@ class Unit(ABC):
             Event.model_validate({**dict(event), "id": number, "at": now})
             for event, number in zip(self.pending, numbers, strict=True)
         ]
+
+
+def _translating(run: Callable[[], T]) -> T:
+    try:
+        return run()
+    except DBAPIError as error:
+        better = translated(error)
+        if better is error:
+            raise
+        raise better from error
 
 
 class Noun:

@@ -12,9 +12,13 @@ A store passes when a class of its own passes under pytest:
 
 from __future__ import annotations
 
+from orchestrator.store.testing.blobs import BlobContract
 from orchestrator.store.testing.console import ConsoleContract
+from orchestrator.store.testing.dataset_facts import DatasetFactContract
 from orchestrator.store.testing.datasets import DatasetContract
 from orchestrator.store.testing.events import EventContract
+from orchestrator.store.testing.garbage import GarbageContract
+from orchestrator.store.testing.manifests import ManifestContract
 from orchestrator.store.testing.series import SeriesContract
 from orchestrator.store.testing.system import SystemContract
 from orchestrator.store.testing.tasks import TaskContract
@@ -28,6 +32,10 @@ class StoreContract(
     SeriesContract,
     ConsoleContract,
     DatasetContract,
+    ManifestContract,
+    DatasetFactContract,
+    BlobContract,
+    GarbageContract,
     EventContract,
     TriggerContract,
     SystemContract,

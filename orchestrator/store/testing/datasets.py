@@ -1,4 +1,4 @@
-"""Dataset versions and their manifests."""
+"""Dataset versions: what they are, what they are called, and how they are found."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.errors import AlreadyExists, Conflict, HeadMoved, InvalidRequest, NotFound
-from orchestrator.records.dataset import DatasetState
-from orchestrator.store.testing.records import a_report, a_version, an_entry, digest, each, moment, new_id
+from orchestrator.records.dataset import DatasetState, StorageChoice
+from orchestrator.store.testing.records import a_report, a_version, digest, each, moment, new_id
 
 if TYPE_CHECKING:
     from orchestrator.records.dataset import DatasetVersion
@@ -23,10 +23,21 @@ def _stored(store: Store, **fields: object) -> DatasetVersion:
 
 
 class DatasetContract:
-    """Versions, heads, manifests and reports."""
+    """Versions, heads, names and reports."""
 
     def test_a_version_comes_back_as_it_went_in(self, store: Store) -> None:
         version = _stored(store, parents=(new_id(), new_id()), tags=("b", "a"), base=new_id(), finalized_at=moment(1))
+        full = _stored(
+            store,
+            version="1.0.1",
+            numbered=True,
+            storage="lake",
+            manifest=digest(9),
+            published_at=moment(2),
+            archived_at=moment(3),
+            deleted_at=moment(4),
+        )
+        assert store.read(lambda tx: tx.datasets.get(full.id)) == full
         assert store.read(lambda tx: tx.datasets.get(version.id)) == version
         with pytest.raises(NotFound):
             store.read(lambda tx: tx.datasets.get(new_id()))
@@ -68,7 +79,49 @@ class DatasetContract:
         assert found(states=["final", "published"]) == [three.id, two.id]
         assert found(tags=["y"]) == [two.id, one.id]
         assert found(tags=["x", "y"]) == [one.id]
+        assert found(tags_any=["x", "z"]) == [one.id]
+        assert found(tags_any=["x", "y"]) == [two.id, one.id]
+        assert found(tags_none=["x", "z"]) == [three.id, two.id]
+        assert found(tags=["y"], tags_none=["x"]) == [two.id]
+        assert found(name_part="enso") == [two.id, one.id]
+        assert found(name_part="") == [three.id, two.id, one.id]
+        for nothing in ("SENSORS", "%", "s_nsors", "sensorss"):
+            assert found(name_part=nothing) == []
         assert found(after=three.id, limit=1) == [two.id]
+
+    def test_ranges_of_versions_are_compared_by_number(self, store: Store) -> None:
+        ids = {it: _stored(store, version=it).id for it in ("1.9.0", "1.10.0", "0.99.99", "2.0.0", "1.9.10", "1.9.9")}
+
+        def found(**filters: str) -> set[str]:
+            those = {version.id for version in store.read(lambda tx: tx.datasets.find(**filters))}  # type: ignore[arg-type]
+            return {version for version, identity in ids.items() if identity in those}
+
+        assert found(version_from="1.9.9") == {"1.9.9", "1.9.10", "1.10.0", "2.0.0"}
+        assert found(version_before="1.9.10") == {"0.99.99", "1.9.0", "1.9.9"}
+        assert found(version_from="1.9.0", version_before="1.10.0") == {"1.9.0", "1.9.9", "1.9.10"}
+        assert found(version_from="2.0.1") == set()
+        for wrong in ("1.9", "1.9.0-rc", "one"):
+            with pytest.raises(InvalidRequest, match="version"):
+                found(version_from=wrong)
+
+    def test_archived_and_deleted_versions_are_found_when_asked_for(self, store: Store) -> None:
+        kept = _stored(store)
+        archived = _stored(store, archived_at=moment(1))
+        deleted = _stored(store, deleted_at=moment(2), archived_at=moment(1), state=DatasetState.FINAL)
+
+        def found(**filters: bool | None) -> list[str]:
+            return [version.id for version in store.read(lambda tx: tx.datasets.find(**filters))]  # type: ignore[arg-type]
+
+        assert found() == [kept.id]
+        assert found(archived=True) == [archived.id]
+        assert found(archived=None) == [archived.id, kept.id]
+        assert found(archived=None, deleted=True) == [deleted.id, archived.id, kept.id]
+        assert found(deleted=True) == [kept.id]
+        assert store.read(lambda tx: tx.datasets.get(deleted.id)) == deleted
+        newest = {"project": "occupancy", "name": "sensors"}
+        assert store.read(lambda tx: tx.datasets.newest(**newest, states=["final"])) is None
+        final = _stored(store, state=DatasetState.FINAL, version="0.0.1", archived_at=moment(1))
+        assert store.read(lambda tx: tx.datasets.newest(**newest, states=["final"])) == final
 
     def test_the_newest_version_is_the_largest_by_number(self, store: Store) -> None:
         ids = {
@@ -121,70 +174,75 @@ class DatasetContract:
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(move, versions)) == 1
 
-    def test_entries_are_sorted_by_the_bytes_of_their_paths(self, store: Store) -> None:
-        version = _stored(store).id
-        paths = ["b", "B", "a/b", "a.b", "a", "é", "a b", "-", "Z", "日本", "a/B"]
-        store.write(lambda tx: tx.datasets.put_entries(version, [an_entry(path) for path in paths]))
-        expected = sorted(paths, key=str.encode)
-        pages: list[str] = []
+    def test_a_dataset_may_be_left_without_a_head(self, store: Store) -> None:
+        version, other = _stored(store), _stored(store)
 
-        def next_page(tx: Transaction) -> list[str]:
-            return [entry.path for entry in tx.datasets.entries(version, after=pages[-1] if pages else None, limit=4)]
+        def move(expected: str | None, to: str | None) -> None:
+            store.write(lambda tx: tx.datasets.move_head(project="p", name="n", expected=expected, to=to))
 
-        while page := store.read(next_page):
-            pages += page
-        assert pages == expected
-        everything = store.read(lambda tx: tx.datasets.entries(version, limit=None))
-        assert [entry.path for entry in everything] == expected
+        move(None, None)
+        move(None, version.id)
+        for expected in (None, other.id):
+            with pytest.raises(HeadMoved, match=version.id):
+                move(expected, None)
+        move(version.id, None)
+        assert store.read(lambda tx: tx.datasets.head(project="p", name="n")) is None
+        with pytest.raises(HeadMoved, match="None"):
+            move(version.id, other.id)
 
-    def test_entries_are_put_removed_and_summed_up(self, store: Store) -> None:
-        version = _stored(store).id
-        store.write(lambda tx: tx.datasets.put_entries(version, [an_entry("a"), an_entry("b"), an_entry("c")]))
-        changed = an_entry("b", 2, size_bytes=1 << 40, mode=0o755)
-        store.write(lambda tx: tx.datasets.put_entries(version, [an_entry("b", 9), changed]))
-        assert store.write(lambda tx: tx.datasets.remove_entries(version, ["c", "nothing", "a"])) == ["a", "c"]
-        assert store.read(lambda tx: tx.datasets.entries(version)) == [changed]
-        assert store.read(lambda tx: tx.datasets.totals(version)) == (1, 1 << 40)
-        assert store.read(lambda tx: tx.datasets.totals(new_id())) == (0, 0)
+    def test_a_dataset_is_renamed_with_all_that_it_has(self, store: Store) -> None:
+        first, second = _stored(store, state=DatasetState.FINAL), _stored(store, version="1.0.1")
+        beside = _stored(store, name="sensors2")
 
-    def test_a_draft_begins_with_its_parents_files(self, store: Store) -> None:
-        one, two, draft = _stored(store).id, _stored(store).id, _stored(store).id
-        store.write(lambda tx: tx.datasets.put_entries(one, [an_entry("a", 1), an_entry("b", 1)]))
-        store.write(lambda tx: tx.datasets.put_entries(two, [an_entry("b", 2), an_entry("c", 2)]))
-        for parent in (one, two):
-            store.write(lambda tx, parent=parent: tx.datasets.copy_entries(source=parent, target=draft))  # type: ignore[misc]
-        assert store.read(lambda tx: tx.datasets.entries(draft)) == [
-            an_entry("a", 1),
-            an_entry("b", 2),
-            an_entry("c", 2),
+        def rename(name: str, new_project: str, new_name: str) -> int:
+            return store.write(
+                lambda tx: tx.datasets.rename(
+                    project="occupancy", name=name, new_project=new_project, new_name=new_name
+                )
+            )
+
+        def fill(tx: Transaction) -> None:
+            tx.datasets.move_head(project="occupancy", name="sensors", expected=None, to=first.id)
+            tx.datasets.put_choice(StorageChoice(project="occupancy", dataset="sensors", storage="lake"))
+            tx.datasets.put_choice(StorageChoice(project="a/b", dataset="probes", storage="left behind"))
+
+        store.write(fill)
+        for taken in ("sensors2", "sensors"):
+            with pytest.raises(AlreadyExists, match=taken):
+                rename("sensors", "occupancy", taken)
+        assert rename("sensors", "a/b", "probes") == 2
+        found = store.read(lambda tx: tx.datasets.find(project="a/b", name="probes"))
+        assert [version.id for version in found] == [second.id, first.id]
+        assert store.read(lambda tx: tx.datasets.head(project="a/b", name="probes")) == first.id
+        assert store.read(lambda tx: tx.datasets.head(project="occupancy", name="sensors")) is None
+        assert store.read(lambda tx: tx.datasets.choices()) == [
+            StorageChoice(project="a/b", dataset="probes", storage="lake")
         ]
-        assert store.read(lambda tx: tx.datasets.totals(one))[0] == 2
+        assert store.read(lambda tx: tx.datasets.get(beside.id)) == beside
+        with pytest.raises(NotFound, match="sensors"):
+            rename("sensors", "a/b", "other")
 
-    def test_versions_are_compared(self, store: Store) -> None:
-        old, new = _stored(store).id, _stored(store).id
-        shared = [an_entry("same"), an_entry("digest"), an_entry("mode")]
-        store.write(lambda tx: tx.datasets.put_entries(old, [*shared, an_entry("gone")]))
-        changed = [an_entry("same"), an_entry("digest", 2), an_entry("mode", mode=0o755), an_entry("new")]
-        store.write(lambda tx: tx.datasets.put_entries(new, changed))
-        assert store.read(lambda tx: tx.datasets.compare(new, old)) == (1, 2, 1)
-        assert store.read(lambda tx: tx.datasets.compare(new, None)) == (4, 0, 0)
-        assert store.read(lambda tx: tx.datasets.compare(new, new)) == (0, 0, 0)
+    def test_a_final_number_stays_taken_under_a_new_name(self, store: Store) -> None:
+        _stored(store, name="a", state=DatasetState.FINAL)
+        store.write(lambda tx: tx.datasets.rename(project="occupancy", name="a", new_project="p", new_name="b"))
+        draft = _stored(store, project="p", name="b")
+        with pytest.raises(AlreadyExists, match=r"1\.0\.0"):
+            store.write(lambda tx: tx.datasets.replace(draft.changed(state=DatasetState.FINAL), expected=draft))
 
-    def test_a_path_cannot_be_file_and_directory(self, store: Store) -> None:
-        version, other = _stored(store).id, _stored(store).id
-        entries = [an_entry(path) for path in ("a", "a/b/c", "a.b", "b", "b0/c", "d/e", "d%/x", "d%")]
-        store.write(lambda tx: tx.datasets.put_entries(version, entries))
-        store.write(lambda tx: tx.datasets.put_entries(other, [an_entry("b/c")]))
-        asked = [entry.path for entry in entries] + ["d", "a/b"]
-        assert store.read(lambda tx: tx.datasets.clashes(version, asked)) == ["a", "d%"]
-        assert store.read(lambda tx: tx.datasets.clashes(version, ["b", "d"])) == []
+    def test_versions_know_their_children(self, store: Store) -> None:
+        parent, other = _stored(store), _stored(store)
+        both = _stored(store, parents=(parent.id, other.id))
+        one = _stored(store, parents=(parent.id, parent.id))
 
-    def test_blobs_that_no_store_has_are_named(self, store: Store) -> None:
-        version = _stored(store).id
-        store.write(lambda tx: tx.datasets.put_entries(version, [an_entry("a", 1), an_entry("b", 1), an_entry("c", 2)]))
-        assert store.read(lambda tx: tx.datasets.missing_blobs(version)) == [digest(1), digest(2)]
-        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=1, store="main", location="x"))
-        assert store.read(lambda tx: tx.datasets.missing_blobs(version)) == [digest(2)]
+        def children(*versions: DatasetVersion) -> list[str]:
+            return store.read(lambda tx: tx.datasets.children([version.id for version in versions]))
+
+        assert children(parent) == children(parent, other) == [both.id, one.id]
+        assert children(other) == [both.id]
+        assert children(one, both) == children() == []
+        store.write(lambda tx: tx.datasets.replace(both.changed(parents=(one.id,)), expected=both))
+        assert children(one) == [both.id]
+        assert children(other) == []
 
     def test_the_newest_report_of_a_name_stands(self, store: Store) -> None:
         owner = new_id()

@@ -7,8 +7,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.records.agent import Agent, Slot
-from orchestrator.records.dataset import DatasetVersion, ManifestEntry
+from orchestrator.records.blob import PlacedAt, StoredObject
+from orchestrator.records.dataset import DatasetVersion, Metadata, Storage
 from orchestrator.records.event import EventType, NewEvent
+from orchestrator.records.manifest import Entry, Kind, Manifest, edit, order, raw
 from orchestrator.records.principal import Principal, Role
 from orchestrator.records.queue import Queue
 from orchestrator.records.series import Points
@@ -55,6 +57,11 @@ def digest(number: int) -> str:
     return f"blake3:{number:064x}"
 
 
+def blob(number: int) -> bytes:
+    """Return the digest of the same blob as 32 bytes."""
+    return raw(digest(number))
+
+
 def a_task(**fields: Any) -> Task:
     """Make a task."""
     made = {"id": new_id(), "project": "pharmacy/forecast", "name": "training"}
@@ -98,9 +105,48 @@ def a_version(**fields: Any) -> DatasetVersion:
     )
 
 
-def an_entry(path: str, number: int = 1, **fields: Any) -> ManifestEntry:
-    """Make a manifest entry."""
-    return ManifestEntry.model_validate({"path": path, "size_bytes": 10, "digest": digest(number)} | fields)
+def an_entry(path: str, number: int = 1, **fields: Any) -> Entry:
+    """Make an entry of a manifest: a file of 10 bytes."""
+    return Entry(path, Kind.FILE, 10, blob(number))._replace(**fields)
+
+
+def filled(
+    tx: Transaction, version: DatasetVersion, *entries: Entry, remove: Iterable[str] = (), onto: Manifest | None = None
+) -> Manifest:
+    """Put entries into a version's manifest, and remove some, in order of their paths; return it.
+
+    Args:
+        tx: the unit of work.
+        version: whose manifest is written.
+        entries: to put.
+        remove: paths.
+        onto: the manifest to begin with; the version's own where it is not given.
+    """
+    changes: dict[str, Entry | None] = dict.fromkeys(remove)
+    changes |= {entry.path: entry for entry in entries}
+    in_order = sorted(changes.items(), key=lambda change: order(change[0]))
+    begun = tx.datasets.manifest(version.id) if onto is None else onto
+    manifest = edit(begun, in_order, load=tx.datasets.blocks, save=tx.datasets.save_block)
+    tx.datasets.put_manifest(version.id, manifest)
+    return manifest
+
+
+def some_metadata(version: DatasetVersion, name: str, **fields: Any) -> Metadata:
+    """Make metadata of a version."""
+    made = {"version_id": version.id, "name": name, "kind": "json", "filename": "a.json", "digest": digest(1)}
+    return Metadata.model_validate(made | {"size_bytes": 3, "changed_at": THEN} | fields)
+
+
+def a_storage(name: str, **fields: Any) -> Storage:
+    """Make a storage."""
+    made = {"name": name, "url": f"file:///data/{name}", "identity": new_id()}
+    return Storage.model_validate(made | {"created_at": THEN, "created_by": SOMEBODY} | fields)
+
+
+def a_pack(path: str, *numbers: int, storage: str = "default") -> tuple[StoredObject, list[PlacedAt]]:
+    """Make an object in which blobs of 10 bytes lie one after another."""
+    placed = [PlacedAt(blob(number), 10 * place, 10) for place, number in enumerate(numbers)]
+    return StoredObject(storage, path, 10 * len(numbers)), placed
 
 
 def an_event(**fields: Any) -> NewEvent:

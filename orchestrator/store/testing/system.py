@@ -1,4 +1,4 @@
-"""Queues, agents, principals, blobs, answers and settings."""
+"""Queues, agents, principals, answers and settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from orchestrator.store.testing.records import (
     a_task,
     an_agent,
     an_attempt,
-    digest,
     each,
     moment,
     new_id,
@@ -91,22 +90,6 @@ class SystemContract:
         with pytest.raises(NotFound):
             store.read(lambda tx: tx.principals.get(new_id()))
 
-    def test_a_blob_keeps_its_first_location(self, store: Store) -> None:
-        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=5, store="main", location="aa/1"))
-        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=5, store="other", location="bb/1", offset=9))
-        assert store.read(lambda tx: tx.blobs.get(digest(1))) == ("main", "aa/1", 0, 5)
-        with pytest.raises(NotFound):
-            store.read(lambda tx: tx.blobs.get(digest(2)))
-
-    def test_a_location_is_forgotten_where_it_is_the_one_that_was_read(self, store: Store) -> None:
-        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=5, store="main", location="aa/1"))
-        store.write(lambda tx: tx.blobs.forget(digest(1), location="bb/1"))
-        assert store.read(lambda tx: tx.blobs.missing([digest(1)])) == []
-        store.write(lambda tx: tx.blobs.forget(digest(1), location="aa/1"))
-        assert store.read(lambda tx: tx.blobs.missing([digest(1)])) == [digest(1)]
-        store.write(lambda tx: tx.blobs.add(digest(1), size_bytes=5, store="main", location="cc/1"))
-        assert store.read(lambda tx: tx.blobs.get(digest(1)))[1] == "cc/1"
-
     def test_attempts_that_ended_long_ago_are_forgotten(self, store: Store) -> None:
         task = a_task()
         bearers = [a_principal(role=Role.ATTEMPT, task_id=task.id, attempt=number) for number in (1, 2, 3)]
@@ -127,13 +110,6 @@ class SystemContract:
             store.read(lambda tx: tx.principals.get(bearers[0].id))
         for kept in (*bearers[1:], person):
             assert store.read(lambda tx, kept=kept: tx.principals.get(kept.id)) == kept  # type: ignore[misc]
-
-    def test_missing_blobs_are_named_in_the_order_asked(self, store: Store) -> None:
-        store.write(lambda tx: tx.blobs.add(digest(7), size_bytes=5, store="main", location="x"))
-        asked = [digest(number) for number in range(12_000, 0, -1)]
-        missing = store.read(lambda tx: tx.blobs.missing(asked))
-        assert missing == [each for each in asked if each != digest(7)]
-        assert store.read(lambda tx: tx.blobs.missing([])) == []
 
     def test_an_answer_is_kept_by_principal_and_key(self, store: Store) -> None:
         me, you = new_id(), new_id()

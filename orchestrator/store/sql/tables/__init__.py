@@ -1,18 +1,24 @@
 """The tables. Columns carry the names of the records' fields; nested parts and lists are JSON.
 
-Tags stand twice: as a list in the row, which is what is read and compared, and one a row beside it, for filters.
+Tags stand twice: as a list in the row, which is what is read and compared, and one a row beside it, for filters; so do
+a dataset version's parents.
 A change here needs a migration: `tests/contract/test_store_migrations.py` compares the two.
 """
 
 from __future__ import annotations
 
 from orchestrator.store.sql.tables.base import metadata, schema_version
+from orchestrator.store.sql.tables.blobs import blobs, objects, storage_choices, storages
 from orchestrator.store.sql.tables.datasets import (
-    blobs,
     dataset_heads,
+    dataset_metadata,
+    dataset_parents,
+    dataset_profiles,
     dataset_tags,
     dataset_versions,
-    manifest_entries,
+    file_profiles,
+    manifest_blocks,
+    manifests,
 )
 from orchestrator.store.sql.tables.events import cursors, events, firing_events, firings, trigger_revisions, triggers
 from orchestrator.store.sql.tables.reports import (
@@ -35,13 +41,19 @@ __all__ = [
     "console_chunks",
     "cursors",
     "dataset_heads",
+    "dataset_metadata",
+    "dataset_parents",
+    "dataset_profiles",
     "dataset_tags",
     "dataset_versions",
     "events",
+    "file_profiles",
     "firing_events",
     "firings",
-    "manifest_entries",
+    "manifest_blocks",
+    "manifests",
     "metadata",
+    "objects",
     "parameters",
     "principals",
     "queues",
@@ -52,6 +64,8 @@ __all__ = [
     "series_batches",
     "series_chunks",
     "settings",
+    "storage_choices",
+    "storages",
     "task_tags",
     "tasks",
     "trigger_revisions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, MetaData, String, Table
+from sqlalchemy import Column, ForeignKey, LargeBinary, MetaData, String, Table
 
 from orchestrator.store.sql.columns import TEXT, WHOLE, JsonText, Utc
 
@@ -45,3 +45,8 @@ def key_column(name: str, *, of: str | None = None) -> Column[str]:
     """Make a part of the primary key, which may refer to another table's: deleted there, it is deleted here."""
     owner = () if of is None else (ForeignKey(of, ondelete="CASCADE"),)
     return Column(name, TEXT, *owner, primary_key=True, nullable=False)
+
+
+def digest_column() -> Column[bytes]:
+    """Make the primary key of what is named by a digest: its 32 bytes."""
+    return Column("digest", LargeBinary, primary_key=True, nullable=False)

@@ -1,0 +1,82 @@
+"""Dataset versions on this node: fetched once, for all attempts."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from agent.patience import patiently
+from orchestrator.errors import NotFound, ServerUnreachable
+from orchestrator.sdk.copies.block_cache import BlockCache
+from orchestrator.sdk.copies.cache import VIEW, Cache
+from orchestrator.sdk.copies.single_files import local_file
+from orchestrator.sdk.local_copy import local_copy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.runs import RunDirectory
+    from orchestrator.sdk.client import Client
+    from orchestrator.sdk.copies.subset import Subset
+
+
+class NodeData:
+    """The node's cache as one attempt uses it. What it was given stays until its end, whichever supervisor follows it.
+
+    Args:
+        root: of the cache.
+        run: the attempt's directory; its claim is there for as long as the attempt may use anything.
+        client: speaks to the server in the attempt's name: it gets what it may read, whatever is in the cache.
+        patience_seconds: how long to wait for a server that is away.
+    """
+
+    def __init__(self, root: Path, *, run: RunDirectory, client: Client, patience_seconds: float) -> None:
+        self._cache = Cache(root)
+        self._run = run
+        self._client = client
+        self._patience_seconds = patience_seconds
+        self._manifests: dict[str, BlockCache] = {}
+        self._lock = threading.Lock()
+
+    def folder(self, version_id: str, subset: Subset) -> Path:
+        """Return the read-only folder of a version, made where it is not there."""
+        said = threading.Event()
+
+        def progress(_done: int, total: int, _files: int) -> None:
+            if total and not said.is_set():
+                said.set()
+                self._run.say(f"downloading data: {total / 1e6:,.1f} MB")
+
+        path = patiently(
+            lambda: local_copy(self._client, version_id, cache=self._cache, subset=subset, progress=progress),
+            seconds=self._patience_seconds,
+            errors=(ServerUnreachable,),
+        )
+        self._cache.pin(path.name, keeper=self._run.claim_file)
+        return path
+
+    def file(self, version_id: str, path: str) -> Path:
+        """Return a read-only file of a version, fetched where it is not there.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        with self._lock:
+            manifest = self._manifests.setdefault(version_id, BlockCache(self._client, version_id))
+        found = patiently(
+            lambda: self._fetched(manifest, version_id, path),
+            seconds=self._patience_seconds,
+            errors=(ServerUnreachable,),
+        )
+        self._cache.pin(f"{version_id}{VIEW}", keeper=self._run.claim_file)
+        return found
+
+    def let_go(self) -> None:
+        """Use nothing more."""
+        self._cache.unpin(keeper=self._run.claim_file)
+
+    def _fetched(self, manifest: BlockCache, version_id: str, path: str) -> Path:
+        entry = manifest.file(path)
+        if entry is None:
+            raise NotFound(f"The version {version_id} has no file {path!r}.")
+        return local_file(self._client, version_id, entry, cache=self._cache)
