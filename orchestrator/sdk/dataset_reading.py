@@ -221,7 +221,7 @@ class Reading(VersionRecord):
         Args:
             dataset_id: the other version; the first parent where it is not given, or nothing where there is none.
         """
-        return session.client().pages(f"{self._path}/diff", against=dataset_id, limit=10_000)
+        return session.client().pages(f"{self._path}/diff", against=dataset_id, limit=1000)
 
     def _differing(self, dataset_id: str | None, *, change: str) -> list[str]:
         return [each["path"] for each in self.changes(dataset_id) if kind_of_change(each) == change]

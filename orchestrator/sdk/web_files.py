@@ -92,12 +92,13 @@ def _answer(method: str, url: str, *, first_byte: bool = False) -> Iterator[http
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 raise Unavailable(f"{url} does not answer: {error}.", hint="Try again later.") from error
-            if http.HTTPStatus.MULTIPLE_CHOICES <= response.status < http.HTTPStatus.BAD_REQUEST:
-                target = _redirected(target, response, url=url)
-                continue
-            _refuse_failure(response, url)
-            yield response
-            return
+            with response:  # it may have taken the socket over from the connection
+                if http.HTTPStatus.MULTIPLE_CHOICES <= response.status < http.HTTPStatus.BAD_REQUEST:
+                    target = _redirected(target, response, url=url)
+                    continue
+                _refuse_failure(response, url)
+                yield response
+                return
     raise Unavailable(f"{url} points from one place to the next without end.")
 
 

@@ -262,19 +262,24 @@ def _group(launch: Launch) -> dict[str, str]:
 
 def test_a_starter_killed_at_any_moment_leaves_a_run_or_nothing(tmp_path: Path) -> None:
     executor = ProcessExecutor()
-    found = 0
-    for step in range(40):
-        directory = tmp_path / str(step)
-        source = directory / "source"
+
+    def prepared(name: str) -> Launch:
+        source = tmp_path / name / "source"
         source.mkdir(parents=True)
-        launch = Launch(
-            run_directory=directory,
+        return Launch(
+            run_directory=tmp_path / name,
             source=source,
             argv=("/bin/sh", "-c", "echo ran >> ran"),
             working_directory=source,
             name="test",
         )
-        kill_starter_after(step * 0.0004, executor, launch)
+
+    whole_seconds = seconds_of_a_start(executor, prepared("whole"))
+    found = 0
+    for step in range(40):
+        launch = prepared(str(step))
+        directory, source = launch.run_directory, launch.source
+        kill_starter_after(step * whole_seconds / 20, executor, launch)  # from at once to twice as long as it takes
         run = executor.find(directory)
         if run is None:
             time.sleep(0.02)
@@ -285,6 +290,22 @@ def test_a_starter_killed_at_any_moment_leaves_a_run_or_nothing(tmp_path: Path) 
         finish(executor, run)
         assert (source / "ran").read_text() == "ran\n"
     assert 0 < found < 40
+
+
+def seconds_of_a_start(executor: ProcessExecutor, launch: Launch) -> float:
+    began = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            executor.start(launch)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    seconds = time.monotonic() - began
+    run = executor.find(launch.run_directory)
+    assert run is not None
+    finish(executor, run)
+    return seconds
 
 
 def kill_starter_after(seconds: float, executor: ProcessExecutor, launch: Launch) -> None:

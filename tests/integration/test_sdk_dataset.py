@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from orchestrator import Dataset
 from orchestrator.api.testing import running_server
 from orchestrator.errors import (
+    AlreadyExists,
     Conflict,
-    DigestMismatch,
     Forbidden,
     HeadMoved,
     InvalidPath,
@@ -113,29 +117,15 @@ def test_a_version_is_made_grown_and_copied(folder: Path, name: str) -> None:
     assert shared.stat().st_ino == (copy / "sub" / "b.csv").stat().st_ino
 
 
-def test_only_bytes_that_the_server_lacks_are_sent(folder: Path, name: str) -> None:
-    (folder / "unique").write_bytes(os.urandom(100))
-    first = draft(name)
-    first.add_files(folder)
-    first.upload()
-    sent: list[tuple[int, int]] = []
-    again = Dataset.create(f"{name} again", "room")
-    again.add_files(folder)
-    again.upload(progress=lambda done, total: sent.append((done, total)))
-    assert sent == []
-    assert again.list_files() == first.list_files()
-
-
-def test_progress_is_told_in_bytes(folder: Path, name: str) -> None:
+def test_progress_is_told_in_bytes_and_files(folder: Path, name: str) -> None:
     (folder / "unique").write_bytes(os.urandom(3_000_000))
-    read: list[tuple[int, int]] = []
-    sent: list[tuple[int, int]] = []
-    got: list[tuple[int, int]] = []
+    read: list[tuple[int, ...]] = []
+    got: list[tuple[int, ...]] = []
     version = draft(name)
     version.add_files(folder, wildcard="unique", progress=lambda *counts: read.append(counts))
-    version.finalize(auto_upload=True, progress=lambda *counts: sent.append(counts))
+    version.finalize(auto_upload=True)
     version.get_local_copy(progress=lambda *counts: got.append(counts))
-    assert read[-1] == sent[-1] == got[-1] == (3_000_000, 3_000_000)
+    assert read[-1] == got[-1] == (3_000_000, 3_000_000, 1)
 
 
 def test_what_was_not_sent_is_not_finalized_by_mistake(folder: Path, name: str) -> None:
@@ -161,33 +151,27 @@ def test_a_draft_has_no_local_copy(name: str) -> None:
         draft(name).get_local_copy()
 
 
-def test_of_two_who_began_alike_the_second_keeps_its_draft(folder: Path, name: str) -> None:
+def test_of_two_who_changed_one_file_the_second_is_told_and_keeps_its_draft(folder: Path, name: str) -> None:
     one, other = draft(name), draft(name)
     one.add_files(folder)
+    (folder / "a.csv").write_text("otherwise")
     other.add_files(folder / "a.csv")
     one.finalize(auto_upload=True)
-    with pytest.raises(HeadMoved):
+    with pytest.raises(HeadMoved, match=r"a\.csv"):
         other.finalize(auto_upload=True)
     assert Dataset.get(dataset_id=other.id).list_files() == ["a.csv"]
 
 
-@pytest.mark.parametrize("fate", ["changed", "vanished", "grown"])
-def test_a_file_that_changes_before_it_is_sent_leaves_no_half_version(folder: Path, name: str, fate: str) -> None:
-    file = folder / "fresh.bin"
-    file.write_bytes(os.urandom(100))
-    version = draft(name)
-    version.add_files(folder)
-    if fate == "vanished":
-        file.unlink()
-    else:
-        file.write_bytes(os.urandom(100 if fate == "changed" else 200))
-    with pytest.raises(InvalidPath, match=r"fresh\.bin changed or vanished"):
-        version.upload()
-    assert Dataset.get(dataset_id=version.id).list_files() == []
-    if fate != "vanished":
-        version.add_files(folder)
-        version.finalize(auto_upload=True)
-        assert files(version.get_local_copy()) == files(folder)
+def test_of_two_who_changed_different_files_the_second_is_rebased(folder: Path, name: str) -> None:
+    one, other = draft(name), draft(name)
+    one.add_files(folder / "sub")
+    other.add_files(folder / "a.csv")
+    one.finalize(auto_upload=True)
+    other.finalize(auto_upload=True)
+    assert (other.version, other.parents) == ("1.0.1", [one.id])
+    newest = Dataset.get(dataset_project="room", dataset_name=name)
+    assert (newest.id, newest.list_files()) == (other.id, ["a.csv", "b.csv", "run.sh"])
+    assert newest.list_added_files() == ["a.csv"]
 
 
 def test_a_file_that_is_not_there_adds_nothing(folder: Path, name: str) -> None:
@@ -224,6 +208,241 @@ def test_an_id_that_is_empty_or_a_path_says_so() -> None:
         Dataset.get(dataset_id="../tasks")
 
 
+def test_what_changed_is_told_against_any_version(folder: Path, name: str) -> None:
+    first = draft(name)
+    first.add_files(folder)
+    first.finalize(auto_upload=True)
+    second = draft(name)
+    (folder / "a.csv").write_text("changed")
+    (folder / "new.csv").write_text("new")
+    (folder / "sub" / "b.csv").unlink()
+    assert second.sync_folder(folder) == (1, 1, 1)
+    second.finalize(auto_upload=True)
+    assert (second.list_added_files(), second.list_modified_files(), second.list_removed_files()) == (
+        ["new.csv"],
+        ["a.csv"],
+        ["sub/b.csv"],
+    )
+    assert first.list_added_files(second.id) == ["sub/b.csv"]
+    assert second.get_dependency_graph() == {first.id: [], second.id: [first.id]}
+    assert "1.0.1" in second.lineage_picture("svg")
+    assert second.lineage_picture("mermaid").startswith("flowchart")
+    with pytest.raises(InvalidRequest, match="svg or mermaid"):
+        second.lineage_picture("png")
+
+
+def test_versions_are_found_by_what_they_are(folder: Path, name: str) -> None:
+    made = []
+    for tags in (["a"], ["a", "b"], ["c"]):
+        version = draft(name)
+        (folder / "a.csv").write_text(str(tags))
+        version.add_files(folder)
+        version.finalize(auto_upload=True)
+        version.add_tags(tags)
+        made.append(version)
+
+    def found(**filters: object) -> list[str]:
+        return [each["version"] for each in Dataset.list_datasets("room", name, **filters)]  # type: ignore[arg-type]
+
+    assert found() == ["1.0.2", "1.0.1", "1.0.0"]
+    assert found(tags=["a", "b"]) == ["1.0.1"]
+    assert found(tags_any=["b", "c"]) == ["1.0.2", "1.0.1"]
+    assert found(tags_none=["b", "c"]) == ["1.0.0"]
+    assert found(version_from="1.0.1", version_before="1.0.2") == ["1.0.1"]
+    made[1].publish()
+    assert found(only_published=True) == ["1.0.1"]
+    assert Dataset.get(dataset_project="room", dataset_name=name, only_published=True).id == made[1].id
+    made[2].archive()
+    assert found() == ["1.0.1", "1.0.0"]
+    assert found(include_archived=True) == ["1.0.2", "1.0.1", "1.0.0"]
+    made[2].archive(archived=False)
+    assert found()[0] == "1.0.2"
+    made[2].remove_tags("c")
+    assert made[2].tags == []
+
+
+def test_a_dataset_gets_another_name_and_project(folder: Path, name: str) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    draft(name)
+    assert Dataset.rename(f"{name} renamed", "room", name) == 2
+    assert Dataset.move_to_project("room/attic", "room", f"{name} renamed") == 2
+    assert Dataset.get(dataset_project="room/attic", dataset_name=f"{name} renamed").id == version.id
+    with pytest.raises(NotFound):
+        Dataset.rename("x", "room", name)
+
+
+def test_versions_are_squashed_and_deleted(folder: Path, name: str) -> None:
+    first = draft(name)
+    first.add_files(folder)
+    first.finalize(auto_upload=True)
+    second = draft(name)
+    (folder / "a.csv").write_text("second")
+    (folder / "unique").write_bytes(os.urandom(1000))
+    second.add_files(folder)
+    second.finalize(auto_upload=True)
+    squashed = Dataset.squash(f"{name} squashed", [first, second.id])
+    assert (squashed.is_final(), squashed.parents, squashed.project) == (True, [], "room")
+    assert files(squashed.get_local_copy()) == files(folder)
+    assert Dataset.delete(dataset_id=second.id) == {"files": 0, "size_bytes": 0}  # the squashed version has them all
+    with pytest.raises(NotFound, match="deleted"):
+        second.get_local_copy()
+    assert Dataset.get(dataset_project="room", dataset_name=name).id == first.id
+    freed = Dataset.delete(dataset_project="room", dataset_name=f"{name} squashed", entire_dataset=True)
+    assert freed["size_bytes"] >= 1000
+    first.publish()
+    with pytest.raises(Conflict, match="force"):
+        Dataset.delete(dataset_project="room", dataset_name=name, entire_dataset=True)
+    Dataset.delete(dataset_project="room", dataset_name=name, entire_dataset=True, force=True)
+    with pytest.raises(NotFound):
+        Dataset.get(dataset_project="room", dataset_name=name)
+    with pytest.raises(InvalidRequest, match="squashed"):
+        Dataset.squash("nothing", [])
+
+
+def test_a_mutable_copy_is_ones_own(folder: Path, name: str, tmp_path: Path) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    own = version.get_mutable_local_copy(tmp_path / "own")
+    (own / "a.csv").write_text("mine")
+    assert (own / "sub" / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert (version.get_local_copy() / "a.csv").read_text() == "a"
+    with pytest.raises(AlreadyExists):
+        version.get_mutable_local_copy(tmp_path / "own")
+    version.get_mutable_local_copy(tmp_path / "own", overwrite=True)
+    assert files(own) == files(folder)
+    halves = [version.get_mutable_local_copy(tmp_path / str(part), part=part, num_parts=2) for part in (0, 1)]
+    assert files(halves[0]) | files(halves[1]) == files(folder)
+    assert not files(halves[0]).keys() & files(halves[1]).keys()
+
+
+def test_a_view_fetches_what_is_opened(folder: Path, name: str) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    root = version.open()
+    assert (root / "sub" / "b.csv").read_text() == "bb"
+    assert sorted(path.name for path in root.rglob("*.csv")) == ["a.csv", "b.csv"]
+
+
+@pytest.mark.parametrize("value", [{"labels": [1, 2]}, "a note", [1.5, None]])
+def test_metadata_come_back_as_they_were_kept(name: str, value: object) -> None:
+    version = draft(name)
+    version.set_metadata({"first": "replaced"}, "about/labels")
+    version.set_metadata(value, "about/labels")
+    version.set_metadata(value)
+    version.set_description("rooms")
+    assert version.get_metadata("about/labels") == version.get_metadata() == value
+    assert version.list_metadata() == ["about/labels", "metadata"]
+    assert Dataset.get(dataset_id=version.id).description == "rooms"
+    with pytest.raises(NotFound, match="'about/labels', 'metadata'"):
+        version.get_metadata("nothing")
+
+
+def test_a_table_is_metadata(name: str) -> None:
+    version = draft(name)
+    frame = pd.DataFrame({"room": ["a", "b"], "co2": [1.5, 2.0]})
+    version.set_metadata(frame, "rooms")
+    assert version.get_metadata("rooms").equals(frame)
+
+
+def test_tables_pictures_and_charts_are_kept_with_the_version(name: str) -> None:
+    version = draft(name)
+    logger = version.get_logger()
+    logger.report_table("rooms", "all", pd.DataFrame({"room": ["a"], "co2": [math.nan]}))
+    logger.report_table("rooms", "rows", [["room", "lux"], ["a", 3]])
+    logger.report_histogram("CO2", "count", [1, 2], xlabels=["low", "high"])
+    logger.report_image("plan", "floor", np.zeros((4, 6, 3), dtype="uint8"))
+    logger.report_plotly("plot", "own", {"data": [], "layout": {}})
+    with pytest.raises(ValueError, match="2 values and 1 names"):
+        logger.report_histogram("CO2", "count", [1, 2], xlabels=["low"])
+    with pytest.raises(ValueError, match="at most 1000 rows"):
+        logger.report_table("rooms", "many", [["n"], *([n] for n in range(1001))])
+    with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
+        reports = client.get(f"/datasets/{version.id}/reports")["items"]
+        kept = {(each["title"], each["series"]): (each["kind"], each["data"]) for each in reports}
+        picture = client.get_bytes(f"/blobs/{kept['plan', 'floor'][1]['digest']}")
+    assert picture.startswith(b"\x89PNG")
+    assert kept["rooms", "all"] == ("table", {"columns": ["room", "co2"], "rows": [["a", None]]})
+    assert kept["rooms", "rows"][1]["rows"] == [["a", 3]]
+    assert kept["CO2", "count"] == ("histogram", {"labels": ["low", "high"], "values": [1.0, 2.0]})
+    assert kept["plot", "own"][0] == "plotly"
+
+
+def test_a_damaged_file_is_named_and_mended(folder: Path, name: str, server: RunningServer) -> None:
+    (folder / "precious.bin").write_bytes(os.urandom(50_000))
+    content = (folder / "precious.bin").read_bytes()
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    assert version.verify() == []
+    for blob in stored_blobs(server):
+        stored = blob.read_bytes()
+        if content in stored:
+            blob.chmod(0o644)
+            blob.write_bytes(stored.replace(content, bytes(50_000)))
+    assert [each["path"] for each in version.verify()] == ["precious.bin"]
+    repaired = version.repair([folder])
+    assert (repaired.mended, repaired.still_damaged) == (("precious.bin",), ())
+    assert version.verify(sample=1.0) == []
+    assert files(version.get_local_copy()) == files(folder)
+
+
+def test_a_version_travels_as_one_file(folder: Path, name: str, tmp_path: Path) -> None:
+    version = draft(name)
+    version.add_files(folder)
+    version.set_metadata({"by": "hand"})
+    version.finalize(auto_upload=True)
+    file = version.export(tmp_path / "version.tar")
+    there = Dataset.import_file(file, "room/other", name)
+    assert (there.version, there.is_final(), there.get_metadata()) == (version.version, True, {"by": "hand"})
+    assert files(there.get_local_copy()) == files(folder)
+    with pytest.raises(AlreadyExists):
+        Dataset.import_file(file, "room/other", name)
+
+
+def test_a_profile_is_made_when_a_version_is_final_and_compared_with_the_parents(name: str, tmp_path: Path) -> None:
+    versions = []
+    for shift in (0, 50):
+        (tmp_path / "rooms.csv").write_text("co2\n" + "\n".join(str(400 + shift + n % 37) for n in range(500)))
+        version = draft(name)
+        version.add_files(tmp_path / "rooms.csv")
+        version.finalize(auto_upload=True)
+        versions.append(version)
+    until = time.monotonic() + 30
+    while True:
+        try:
+            comparison = versions[1].compare_profile()
+            break
+        except NotFound:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    (table,) = versions[1].get_profile()["tables"]
+    assert (table["rows"], [column["name"] for column in table["columns"]]) == (500, ["co2"])
+    assert "large" in json.dumps(comparison)
+
+
+def test_a_task_records_which_version_it_used_and_a_clone_may_replace_it(folder: Path, name: str) -> None:
+    script = f"""
+from orchestrator import Dataset, Task
+task = Task.init("room", "uses {name}", auto_connect_arg_parser=False)
+Dataset.get(dataset_project="room", dataset_name={name!r}, alias="fixed")
+Dataset.get(dataset_project="room", dataset_name={name!r}, alias="rooms", overridable=True)
+"""
+    version = draft(name)
+    version.add_files(folder)
+    version.finalize(auto_upload=True)
+    subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ), cwd=folder)
+    with Client(os.environ["RETRAIN_URL"], os.environ["RETRAIN_TOKEN"]) as client:
+        (task,) = client.get("/tasks", name=f"uses {name}")["items"]
+        parameters = {each["name"]: each["value"] for each in client.get(f"/tasks/{task['id']}")["parameters"]}
+    assert parameters["Datasets/fixed"] == parameters["Datasets/rooms"] == version.id
+    with pytest.raises(InvalidRequest, match="alias"):
+        Dataset.get(dataset_id=version.id, overridable=True)
+
+
 def test_plots_are_kept_with_the_version(name: str) -> None:
     version = draft(name)
     logger = version.get_logger()
@@ -242,24 +461,6 @@ def test_plots_are_kept_with_the_version(name: str) -> None:
         ("rows", "mean"): None,
         ("note", ""): "as it came",
     }
-
-
-@pytest.mark.parametrize("damage", ["changed", "cut"])
-def test_a_damaged_blob_is_named_and_no_copy_is_made(
-    folder: Path, name: str, server: RunningServer, damage: str
-) -> None:
-    before = set(stored_blobs(server))
-    (folder / "precious.bin").write_bytes(os.urandom(50_000))
-    version = draft(name)
-    version.add_files(folder)
-    version.finalize(auto_upload=True)
-    (blob,) = [path for path in set(stored_blobs(server)) - before if path.stat().st_size == 50_000]
-    blob.chmod(0o644)
-    blob.write_bytes(bytes(50_000) if damage == "changed" else blob.read_bytes()[:100])
-    with pytest.raises(DigestMismatch, match=r"precious\.bin"):
-        version.get_local_copy()
-    cache = Path(os.environ["RETRAIN_HOME"]) / "cache" / "datasets"
-    assert [path for path in cache.iterdir() if path.is_dir()] == []
 
 
 def test_many_processes_make_one_copy(folder: Path, name: str) -> None:

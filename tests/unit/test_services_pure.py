@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from orchestrator.api.gate import carries_bytes, check_protocol, read_token
 from orchestrator.errors import InvalidRequest, Unauthenticated, UnknownParameter, UnsupportedProtocol
 from orchestrator.records.task import Parameter
+from orchestrator.services.drawable import drawable
 from orchestrator.services.ids import SYSTEM, new_id
 from orchestrator.services.near_misses import did_you_mean
 from orchestrator.services.paging import gather
 from orchestrator.services.parameters import check_value, override
 from orchestrator.services.read_results import whole_characters
-from orchestrator.services.drawable import drawable
 from orchestrator.services.tag import apply_tags
 from orchestrator.wire import EditTags, PutReport
 

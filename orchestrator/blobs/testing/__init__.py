@@ -189,11 +189,17 @@ class ObjectStoreContract:
 
     def test_a_store_is_known_again(self, objects: Objects, open_again: Callable[[], Objects]) -> None:
         assert objects.identity(create=False) is None
+        made = objects.identity(create=True)
+        assert made is not None
+        assert open_again().identity(create=True) == open_again().identity(create=False) == made
+        assert paths_in(objects) == []  # the marker is nobody's object
+
+    def test_of_several_who_mark_a_store_at_once_all_get_one_mark(
+        self, objects: Objects, open_again: Callable[[], Objects]
+    ) -> None:
         with ThreadPoolExecutor(4) as pool:
             found = set(pool.map(lambda _: open_again().identity(create=True), range(4)))
         assert found == {objects.identity(create=False)}
-        assert None not in found
-        assert paths_in(objects) == []  # the marker is nobody's object
 
     def test_a_blob_is_read_as_it_was_stored(self, store: BlobStore) -> None:
         data = os.urandom(3 * CHUNK_BYTES + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -50,6 +51,9 @@ class Fetcher:
         self._blobs = blobs
         self._meter = meter
         self._storages = Storages(client)
+        self._coming: dict[str, threading.Event] = {}
+        """Blobs that a thread fetches now."""
+        self._lock = threading.Lock()
 
     def fetch(self, entries: Iterable[Entry]) -> None:
         """Have the bytes of files in the cache.
@@ -77,10 +81,33 @@ class Fetcher:
         if links:
             self._follow(links.values())
         if wanted:
-            left = self._storages.fetch(
-                list(wanted.values()), blobs=self._blobs, meter=self._meter, small_bytes=SMALL_BYTES
-            )
+            self._fetch_once(wanted)
+
+    def _fetch_once(self, wanted: dict[str, Entry]) -> None:
+        """Fetch blobs, but for those that another thread fetches already: for these it is waited."""
+        done = threading.Event()
+        with self._lock:
+            awaited = [(entry, self._coming[path]) for path, entry in wanted.items() if path in self._coming]
+            ours = {path: entry for path, entry in wanted.items() if path not in self._coming}
+            self._coming |= dict.fromkeys(ours, done)
+        try:
+            missing = []
+            for entry in ours.values():
+                if self._blobs.has(entry):  # whoever fetched it was done before it was ours
+                    self._meter.count(entry.size_bytes, files=1)
+                else:
+                    missing.append(entry)
+            left = self._storages.fetch(missing, blobs=self._blobs, meter=self._meter, small_bytes=SMALL_BYTES)
             self._from_server(left)
+        finally:
+            with self._lock:
+                for path in ours:
+                    del self._coming[path]
+            done.set()
+        for _, event in awaited:
+            event.wait()
+        if awaited:
+            self.fetch([entry for entry, _ in awaited])
 
     def _is_empty(self, entry: Entry) -> bool:
         """Make an empty file out of nothing."""

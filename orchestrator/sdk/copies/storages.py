@@ -48,7 +48,7 @@ class Storages:
             meter: counts them.
             small_bytes: files below this size are read many at once.
         """
-        if not self._any():
+        if not entries or not self._any():
             return entries
         by_digest: dict[bytes, list[Entry]] = {}
         for entry in entries:
