@@ -1,6 +1,6 @@
 """Manifests: which files a dataset version is made of, readable in part and shared between versions.
 
-A manifest is a sorted list of entries, cut into blocks of about 512. Each block is stored once under the digest of its
+A manifest is a sorted list of entries, cut into blocks of about 256. Each block is stored once under the digest of its
 bytes, and a version keeps the list of its blocks: where each begins, how many files and bytes it holds. So one entry is
 found by reading one block, a version that changes ten files writes at most some ten new blocks however many files it
 has, the last of a thousand versions opens like the first, and two versions are compared by reading only the blocks in
@@ -42,11 +42,11 @@ DIGEST_BYTES = 32
 NO_DIGEST = bytes(DIGEST_BYTES)
 """Of entries that have no bytes of ours: directories, and files that lie elsewhere."""
 
-_BLOCK_BITS = 9
-"""A block ends at one path in 2^9."""
-_MOST_IN_BLOCK = 2048
+_BLOCK_BITS = 8
+"""A block ends at one path in 2^8."""
+_MOST_IN_BLOCK = 1024
 """A block ends after so many, whatever their paths."""
-_LOADED_AT_ONCE = 32
+_LOADED_AT_ONCE = 64
 _MAGIC_BLOCK, _MAGIC_LIST = b"rtb1", b"rtl1"
 _MOST_UNPACKED_BYTES = {_MAGIC_BLOCK: 32 << 20, _MAGIC_LIST: 512 << 20}
 """Of what is true: a file from elsewhere that unpacks to more is made to fill the memory."""

@@ -18,7 +18,7 @@ import blake3
 from orchestrator.errors import AlreadyExists, Conflict, HeadMoved, InvalidPath, InvalidRequest
 from orchestrator.records.dataset import DatasetState, SemanticVersion
 from orchestrator.records.event import EventType
-from orchestrator.records.manifest import Manifest, block_digests, contested, diff, edit, named
+from orchestrator.records.manifest import NO_DIGEST, Manifest, contested, diff, edit, named
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset
 from orchestrator.services.dataset_states import CLOSED, require_present
@@ -39,7 +39,7 @@ T = TypeVar("T")
 _SHOWN = 5
 _PLANS = 5
 """How often a plan is made before one is made while everybody else waits."""
-_BLOCKS_AT_ONCE = 32
+_CHANGES_AT_ONCE = 10_000
 
 
 class PlanOutdated(Exception):
@@ -110,9 +110,8 @@ def prepare_finalize(transaction: Transaction, actor: Principal, *, version_id: 
         result = _rebased(transaction, draft=draft, manifest=manifest, head=head, blocks=blocks)
         _check_files(draft, manifest=result)
         parents = _parents_after_rebase(draft, head=head)
-    known = [datasets.manifest(parent) for parent in parents]
-    _check_bytes(transaction, draft=draft, manifest=result, known=known, fresh=blocks)
-    added, modified, removed = _count(transaction, before=known[0] if known else Manifest(), after=result, fresh=blocks)
+    before = datasets.manifest(parents[0]) if parents else Manifest()
+    added, modified, removed = _weigh(transaction, draft=draft, before=before, after=result, fresh=blocks)
     return FinalizePlan(
         draft=draft,
         manifest=manifest,
@@ -262,21 +261,18 @@ def _parents_after_rebase(draft: DatasetVersion, *, head: Id) -> tuple[Id, ...]:
     return tuple(dict.fromkeys(replaced))
 
 
-def _check_bytes(
-    transaction: Transaction,
-    *,
-    draft: DatasetVersion,
-    manifest: Manifest,
-    known: Sequence[Manifest],
-    fresh: dict[bytes, bytes],
-) -> None:
-    """Check that the bytes of all that is new against the parents are there."""
-    old = {block.digest for one in known for block in one.blocks}
-    new = [block.digest for block in manifest.blocks if block.digest not in old]
+def _weigh(
+    transaction: Transaction, *, draft: DatasetVersion, before: Manifest, after: Manifest, fresh: dict[bytes, bytes]
+) -> tuple[int, int, int]:
+    """Return how many files are added, modified and removed, and check that the bytes of the new ones are there."""
+    added = modified = removed = 0
     missing: list[bytes] = []
-    for start in range(0, len(new), _BLOCKS_AT_ONCE):
-        blocks = _load(transaction, fresh=fresh)(new[start : start + _BLOCKS_AT_ONCE])
-        digests = {digest for data in blocks for digest in block_digests(data)}
+    changes = diff(before, after, load=_load(transaction, fresh=fresh))
+    while batch := list(islice(changes, _CHANGES_AT_ONCE)):
+        for change in batch:
+            one_added, one_modified, one_removed = counts(change.before, change.after)
+            added, modified, removed = added + one_added, modified + one_modified, removed + one_removed
+        digests = {change.after.digest for change in batch if change.after is not None} - {NO_DIGEST}
         missing += transaction.blobs.missing(sorted(digests))
     if missing:
         raise InvalidRequest(
@@ -284,15 +280,6 @@ def _check_bytes(
             f"{', '.join(map(named, missing[:_SHOWN]))}.",
             hint="Upload its files again.",
         )
-
-
-def _count(
-    transaction: Transaction, *, before: Manifest, after: Manifest, fresh: dict[bytes, bytes]
-) -> tuple[int, int, int]:
-    added = modified = removed = 0
-    for change in diff(before, after, load=_load(transaction, fresh=fresh)):
-        one_added, one_modified, one_removed = counts(change.before, change.after)
-        added, modified, removed = added + one_added, modified + one_modified, removed + one_removed
     return added, modified, removed
 
 

@@ -63,6 +63,30 @@ def test_a_file_that_changed_is_not(folder: Path) -> None:
     assert set(matched(folder).values()) == {DIGEST}
 
 
+def test_of_a_folder_in_which_little_changes_little_is_written(folder: Path) -> None:
+    for number in range(100):
+        (folder / f"{number:03}").write_text("x")
+    remember(folder)
+    (index_file,) = (folder.parent / "index").iterdir()
+    before = index_file.stat()
+    for name in ("000", "050", "new"):
+        (folder / name).write_text("changed")
+        remember(folder)
+        assert set(matched(folder).values()) == {DIGEST}
+        assert index_file.stat().st_ino == before.st_ino
+    (folder / "050").write_text("changed once more")
+    assert [name for name, digest in matched(folder).items() if digest is None] == ["050"]
+    remember(folder)
+    (folder / "new").unlink()
+    (folder / "new").write_text("another")
+    for number in range(10, 20):
+        (folder / f"{number:03}").write_text("changed")
+    remember(folder)
+    assert [file.suffix for file in (folder.parent / "index").iterdir()] == [".index"]
+    assert set(matched(folder).values()) == {DIGEST}
+    assert len(matched(folder)) == 104
+
+
 def test_an_old_time_that_was_put_back_does_not_help(folder: Path) -> None:
     remember(folder)
     before = (folder / "b").stat()
