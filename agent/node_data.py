@@ -9,8 +9,8 @@ from agent.patience import patiently
 from orchestrator.errors import NotFound, ServerUnreachable
 from orchestrator.sdk.copies.block_cache import BlockCache
 from orchestrator.sdk.copies.cache import VIEW, Cache
+from orchestrator.sdk.copies.local_copy import local_copy
 from orchestrator.sdk.copies.single_files import local_file
-from orchestrator.sdk.local_copy import local_copy
 
 if TYPE_CHECKING:
     from pathlib import Path

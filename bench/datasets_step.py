@@ -121,8 +121,8 @@ def entry(*, name: str, paths: list[str], folder: str) -> Timed:
     """Look up the entries of single files: by the server, and from the parts of the manifest that the SDK reads."""
     from orchestrator import Dataset  # noqa: PLC0415  likewise
     from orchestrator.records.manifest import Manifest  # noqa: PLC0415  likewise
+    from orchestrator.sdk.datasets.version_files import VersionFiles  # noqa: PLC0415  likewise
     from orchestrator.sdk.session import session  # noqa: PLC0415  likewise
-    from orchestrator.sdk.version_files import VersionFiles  # noqa: PLC0415  likewise
 
     version = Dataset.get(dataset_project=PROJECT, dataset_name=name).id
     client = session.client()

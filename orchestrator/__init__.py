@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.sdk.capture import arguments
 
 if TYPE_CHECKING:
-    from orchestrator.sdk.dataset import Dataset
+    from orchestrator.sdk.datasets.dataset import Dataset
     from orchestrator.sdk.logger import Logger
     from orchestrator.sdk.task import Task
 
@@ -22,7 +22,7 @@ arguments.install()  # now, for a script may parse its arguments before it asks 
 __all__ = ["Dataset", "Logger", "Task"]
 
 _HOMES = {
-    "Dataset": "orchestrator.sdk.dataset",
+    "Dataset": "orchestrator.sdk.datasets.dataset",
     "Logger": "orchestrator.sdk.logger",
     "Task": "orchestrator.sdk.task",
 }

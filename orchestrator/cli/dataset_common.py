@@ -14,7 +14,7 @@ from orchestrator.errors import Conflict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.sdk.dataset import Dataset
+    from orchestrator.sdk.datasets.dataset import Dataset
 
     Item = dict[str, Any]
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def opened(version_id: str) -> Iterator[Dataset]:
     """Yield the version as scripts see it, and close its connection afterwards."""
-    from orchestrator.sdk.dataset import Dataset  # noqa: PLC0415  only commands that move files need it
+    from orchestrator.sdk.datasets.dataset import Dataset  # noqa: PLC0415  only commands that move files need it
     from orchestrator.sdk.session import session  # noqa: PLC0415  likewise
 
     try:

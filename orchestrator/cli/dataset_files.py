@@ -16,7 +16,7 @@ from orchestrator.errors import AlreadyExists, Conflict, InvalidPath, NotFound
 if TYPE_CHECKING:
     from orchestrator.cli.progress import Progress
     from orchestrator.sdk.client import Client
-    from orchestrator.sdk.dataset import Dataset
+    from orchestrator.sdk.datasets.dataset import Dataset
 
 wildcard_option = click.option(
     "--wildcard",
@@ -163,7 +163,7 @@ def _add(
         NotFound: it is a folder with no such file.
         InvalidPath: as `Dataset.add_files`; the message names the folder, too.
     """
-    from orchestrator.sdk.scan import scan  # noqa: PLC0415  only commands that move files need it
+    from orchestrator.sdk.ingest.scan import scan  # noqa: PLC0415  only commands that move files need it
 
     where = click.format_filename(path)
     try:

@@ -30,7 +30,7 @@ _SHOWN = 200
 @json_option
 def diff(*, name: str, against: str | None, everything: bool, as_json: bool) -> None:
     """Show what was added (+), modified (~) and removed (-) against another version, by default the first parent."""
-    from orchestrator.sdk.dataset_reading import kind_of_change  # noqa: PLC0415  only where it is used
+    from orchestrator.sdk.datasets.reading import kind_of_change  # noqa: PLC0415  only where it is used
 
     with connected() as client:
         found = find_dataset(client, name)
@@ -56,7 +56,7 @@ def diff(*, name: str, against: str | None, everything: bool, as_json: bool) -> 
 @json_option
 def graph(*, name: str, svg: Path | None, mermaid: bool, as_json: bool) -> None:
     """Show what a version descends from and what descends from it: as a tree, as SVG or as Mermaid."""
-    from orchestrator.sdk.lineage import as_mermaid, as_svg, as_tree  # noqa: PLC0415  only where it is used
+    from orchestrator.sdk.lineage.pictures import as_mermaid, as_svg, as_tree  # noqa: PLC0415  only where it is used
 
     with connected() as client:
         found = find_dataset(client, name)

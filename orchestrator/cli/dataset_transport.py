@@ -34,7 +34,7 @@ def export_dataset(*, name: str, target: Path, since: str | None) -> None:
 @json_option
 def import_dataset(*, source: Path, project: str | None, name: str | None, as_json: bool) -> None:
     """Make the version that a file holds which `export` wrote; it is final at once."""
-    from orchestrator.sdk.dataset_bundle import import_version  # noqa: PLC0415  only where it is used
+    from orchestrator.sdk.bundles.bundle import import_version  # noqa: PLC0415  only where it is used
 
     with connected() as client, progress("reading") as show:
         tell(import_version(client, source, project=project, name=name, progress=show), as_json=as_json)

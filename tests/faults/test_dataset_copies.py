@@ -15,8 +15,8 @@ from orchestrator.api.testing import running_server
 from orchestrator.errors import NoSpace
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.cache import Cache
-from orchestrator.sdk.local_copy import local_copy
-from orchestrator.sdk.mutable_copy import mutable_copy
+from orchestrator.sdk.copies.local_copy import local_copy
+from orchestrator.sdk.copies.mutable_copy import mutable_copy
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ import sys
 from pathlib import Path
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.cache import Cache
-from orchestrator.sdk.local_copy import local_copy
+from orchestrator.sdk.copies.local_copy import local_copy
 url, token, version, root, limit = sys.argv[1:]
 cache = Cache(Path(root), limit_bytes=int(limit))
 print("started", flush=True)

@@ -30,8 +30,8 @@ from orchestrator.errors import (
 )
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.cache import Cache
-from orchestrator.sdk.dataset_path import DatasetPath
-from orchestrator.sdk.local_copy import Subset, local_copy
+from orchestrator.sdk.copies.dataset_path import DatasetPath
+from orchestrator.sdk.copies.local_copy import Subset, local_copy
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ import os, sys, time
 from pathlib import Path
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.blob_files import BlobFiles
-from orchestrator.sdk.local_copy import local_copy
+from orchestrator.sdk.copies.local_copy import local_copy
 url, token, version, cache, doing = sys.argv[1:]
 if doing == "slowly":
     write = BlobFiles.write

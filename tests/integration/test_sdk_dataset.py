@@ -29,7 +29,7 @@ from orchestrator.errors import (
     ServerUnreachable,
 )
 from orchestrator.sdk.client import Client
-from orchestrator.sdk.local_copy import local_copy
+from orchestrator.sdk.copies.local_copy import local_copy
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from orchestrator.errors import (
     OrchestratorError,
 )
 from orchestrator.records.manifest import Entry, Kind, Manifest, edit, encode_block, named, order
-from orchestrator.sdk.bundle_file import BundleWriter
+from orchestrator.sdk.bundles.bundle import export_version, import_version
+from orchestrator.sdk.bundles.file import BundleWriter
 from orchestrator.sdk.client import Client
-from orchestrator.sdk.dataset_bundle import export_version, import_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

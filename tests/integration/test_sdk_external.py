@@ -14,7 +14,7 @@ from orchestrator import Dataset
 from orchestrator.api.testing import running_server
 from orchestrator.errors import DigestMismatch, Forbidden, InvalidRequest, NotFound, Unavailable
 from orchestrator.records.manifest import Kind
-from orchestrator.sdk.external import fetch_external, find_external
+from orchestrator.sdk.ingest.external import fetch_external, find_external
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:

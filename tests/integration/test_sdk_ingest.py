@@ -16,8 +16,8 @@ from orchestrator.api.testing import running_server
 from orchestrator.blobs.testing.servers import CuttingProxy
 from orchestrator.errors import Conflict, InvalidPath, NoSpace, ServerUnreachable
 from orchestrator.records.manifest import Kind
-from orchestrator.sdk import patience, senders, steady, storing
 from orchestrator.sdk.client import Client
+from orchestrator.sdk.ingest import patience, senders, steady, storing
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_a_file_that_did_not_change_is_not_read_again_by_any_dataset(
 ) -> None:
     for path in folder.rglob("*"):
         os.utime(path, (1, 1))
-    monkeypatch.setattr("orchestrator.sdk.file_index._TRUSTED_AFTER_NS", 0)
+    monkeypatch.setattr("orchestrator.sdk.ingest.file_index._TRUSTED_AFTER_NS", 0)
     committed_files = draft(name)
     committed_files.add_files(folder)
     committed(committed_files)
@@ -144,7 +144,7 @@ def test_a_file_that_did_not_change_is_not_read_again_by_any_dataset(
 def test_a_remembered_digest_whose_bytes_are_gone_is_read_again(
     folder: Path, name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.sdk.file_index._TRUSTED_AFTER_NS", 0)
+    monkeypatch.setattr("orchestrator.sdk.ingest.file_index._TRUSTED_AFTER_NS", 0)
     (folder / "big.bin").write_bytes(os.urandom(storing.SMALL_BYTES))
     draft(name).add_files(folder)
     with running_server(tmp_path_factory.mktemp("other")) as another:
@@ -537,7 +537,7 @@ def test_bytes_go_straight_to_s3_with_credentials_of_ones_own(
 def test_more_changes_than_a_request_takes_are_sent_in_several(
     folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.sdk.draft.BATCH_ENTRIES", 7)
+    monkeypatch.setattr("orchestrator.sdk.ingest.draft.BATCH_ENTRIES", 7)
     for number in range(30):
         (folder / f"{number:02}").write_text(str(number))
     version = draft(name)

@@ -15,9 +15,9 @@ from blake3 import blake3
 
 from orchestrator.api.testing import running_server
 from orchestrator.errors import InvalidPath, InvalidRequest, NotFound
+from orchestrator.sdk.bundles.bundle import export_version
 from orchestrator.sdk.client import Client
-from orchestrator.sdk.dataset_bundle import export_version
-from orchestrator.sdk.repair import repair, verify_lines
+from orchestrator.sdk.repair.repair import repair, verify_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import DigestMismatch, InvalidRequest, NoSpace
-from orchestrator.sdk.bundle_file import BundleReader, BundleWriter, Member, written_beside
+from orchestrator.sdk.bundles.file import BundleReader, BundleWriter, Member, written_beside
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, order
-from orchestrator.sdk import changes as module
-from orchestrator.sdk import spool
-from orchestrator.sdk.changes import Changes, Run, batches, is_removal, removal
+from orchestrator.sdk.ingest import changes as module
+from orchestrator.sdk.ingest import spool
+from orchestrator.sdk.ingest.changes import Changes, Run, batches, is_removal, removal
 
 NAMES = st.text("abc/", min_size=1, max_size=5).filter(
     lambda name: not name.startswith("/") and not name.endswith("/") and "//" not in name

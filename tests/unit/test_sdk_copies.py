@@ -18,10 +18,10 @@ from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, Manifest, edit
 from orchestrator.sdk.copies import locks
 from orchestrator.sdk.copies.cache import Cache
 from orchestrator.sdk.copies.contents import Contents, blocks_of
+from orchestrator.sdk.copies.mutable_copy import mutable_copy
 from orchestrator.sdk.copies.raw_files import copy_contents, remove_tree
 from orchestrator.sdk.copies.subset import Subset
 from orchestrator.sdk.copies.trees import find_missing, make_tree
-from orchestrator.sdk.mutable_copy import mutable_copy
 from orchestrator.settings import cache_bytes
 
 if TYPE_CHECKING:
@@ -461,7 +461,7 @@ def test_a_mutable_copy_that_fails_changes_nothing(
 
         return copy_or_fail
 
-    monkeypatch.setattr("orchestrator.sdk.mutable_copy.copy_contents", fails(copy_contents))
+    monkeypatch.setattr("orchestrator.sdk.copies.mutable_copy.copy_contents", fails(copy_contents))
     with pytest.raises(OSError, match="Input/output"):
         mutable_copy(copy, target=target, overwrite=True)
     assert [path.name for path in target.iterdir()] == ["old"]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.records.manifest import order
-from orchestrator.sdk.file_index import FileIndex, is_settled
-from orchestrator.sdk.refused import Refused
-from orchestrator.sdk.scan import Found, Selection
+from orchestrator.sdk.ingest.file_index import FileIndex, is_settled
+from orchestrator.sdk.ingest.refused import Refused
+from orchestrator.sdk.ingest.scan import Found, Selection
 
 if TYPE_CHECKING:
     from pathlib import Path

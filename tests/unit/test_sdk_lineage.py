@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.sdk.lineage import as_mermaid, as_svg, as_tree
-from orchestrator.sdk.lineage_layout import laid_out
+from orchestrator.sdk.lineage.layout import laid_out
+from orchestrator.sdk.lineage.pictures import as_mermaid, as_svg, as_tree
 
 SVG = "{http://www.w3.org/2000/svg}"
 

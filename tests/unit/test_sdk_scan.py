@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import InvalidPath
 from orchestrator.records.manifest import order
-from orchestrator.sdk.refused import Refused
-from orchestrator.sdk.scan import Selection, scan
+from orchestrator.sdk.ingest.refused import Refused
+from orchestrator.sdk.ingest.scan import Selection, scan
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from blake3 import blake3
 
 from orchestrator.errors import InvalidPath
-from orchestrator.sdk import steady
-from orchestrator.sdk.steady import Steady, hash_large, read_whole
+from orchestrator.sdk.ingest import steady
+from orchestrator.sdk.ingest.steady import Steady, hash_large, read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable

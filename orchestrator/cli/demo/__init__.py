@@ -29,7 +29,7 @@ from orchestrator.cli.home import make_home
 from orchestrator.cli.stack import Stack, choose_image
 from orchestrator.errors import InvalidRequest
 from orchestrator.sdk.client import Client
-from orchestrator.sdk.local_copy import remove_tree
+from orchestrator.sdk.copies.local_copy import remove_tree
 
 _SHOWN_DIGITS = 13
 """Of a task's id: enough to be unique, and the commands take a unique beginning."""

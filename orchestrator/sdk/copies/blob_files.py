@@ -5,8 +5,8 @@ blobs/ab/cdef….x    the same for executable files, mode 0555: links to one fil
 blobs/ab/cdef….e    bytes that lie elsewhere, by URL, etag and size
 incoming/<random>   large ones that are on their way, locked by whoever fetches them
 
-A file counts from the moment on that it is sealed (`orchestrator.sdk.pristine`), which happens after its last byte was
-written and checked. What is not sealed is as good as absent. A file may vanish while nothing links to it.
+A file counts from the moment on that it is sealed (`orchestrator.sdk.copies.pristine`), which happens after its last
+byte was written and checked. What is not sealed is as good as absent. A file may vanish while nothing links to it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.records.manifest import Kind
+from orchestrator.sdk.copies.pristine import is_pristine, key_of, seal
 from orchestrator.sdk.copies.raw_files import copy_contents, write_all
-from orchestrator.sdk.pristine import is_pristine, key_of, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from orchestrator.records.manifest import Kind
-from orchestrator.sdk.version_files import VersionFiles
+from orchestrator.sdk.datasets.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

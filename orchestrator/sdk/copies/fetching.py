@@ -193,7 +193,7 @@ class Fetcher:
                 raise
 
     def _external(self, entry: Entry) -> None:
-        from orchestrator.sdk.external import fetch_external  # noqa: PLC0415  few versions have such files
+        from orchestrator.sdk.ingest.external import fetch_external  # noqa: PLC0415  few versions have such files
 
         with self._blobs.incoming() as draft:
             fetch_external(entry, draft, on_bytes=self._meter.count)

@@ -10,10 +10,10 @@ from orchestrator.errors import InvalidPath
 from orchestrator.records.paths import check_path
 from orchestrator.sdk.copies.cache import VIEW
 from orchestrator.sdk.copies.fetching import Fetcher
+from orchestrator.sdk.copies.local_copy import disk_errors
+from orchestrator.sdk.copies.pristine import is_pristine, key_of
 from orchestrator.sdk.copies.trees import place
-from orchestrator.sdk.local_copy import disk_errors
 from orchestrator.sdk.meter import Meter
-from orchestrator.sdk.pristine import is_pristine, key_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from orchestrator.records.manifest import Entry
-    from orchestrator.sdk.version_files import VersionFiles
+    from orchestrator.sdk.datasets.version_files import VersionFiles
 
 _WILD = re.compile(r"[*?\[]")
 

@@ -14,10 +14,10 @@ from orchestrator.records.manifest import Kind
 from orchestrator.records.paths import check_path
 from orchestrator.sdk.copies.blob_files import EXECUTABLE_MODE, FILE_MODE
 from orchestrator.sdk.copies.fetching import BUNDLE_BYTES, BUNDLE_FILES, SMALL_BYTES, Fetcher
+from orchestrator.sdk.copies.pristine import changed, key_of, seal
 from orchestrator.sdk.copies.raw_files import copy_contents, remove_tree
 from orchestrator.sdk.meter import Meter
 from orchestrator.sdk.notices import say
-from orchestrator.sdk.pristine import changed, key_of, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

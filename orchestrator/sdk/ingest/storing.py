@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InvalidPath
 from orchestrator.records.manifest import Entry, Kind
-from orchestrator.sdk.senders import PACK_BYTES
-from orchestrator.sdk.steady import Steady, read_whole
+from orchestrator.sdk.ingest.senders import PACK_BYTES
+from orchestrator.sdk.ingest.steady import Steady, read_whole
 
 if TYPE_CHECKING:
     import os
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Self
 
+    from orchestrator.sdk.ingest.patience import Patience
+    from orchestrator.sdk.ingest.scan import Found
+    from orchestrator.sdk.ingest.senders import Asking, Sender
     from orchestrator.sdk.meter import Meter
-    from orchestrator.sdk.patience import Patience
-    from orchestrator.sdk.scan import Found
-    from orchestrator.sdk.senders import Asking, Sender
 
 SMALL_BYTES = 4 << 20
 """What is smaller goes in packs."""

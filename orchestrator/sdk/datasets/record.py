@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Conflict
-from orchestrator.sdk.draft import Draft
+from orchestrator.sdk.ingest.draft import Draft
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.sdk.client import segment
-from orchestrator.sdk.dataset_filling import Filling
-from orchestrator.sdk.dataset_notes import Notes
-from orchestrator.sdk.dataset_reading import Reading
+from orchestrator.sdk.datasets.filling import Filling
+from orchestrator.sdk.datasets.notes import Notes
+from orchestrator.sdk.datasets.reading import Reading
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.sdk.draft import Progress
+    from orchestrator.sdk.ingest.draft import Progress
 
 DATASETS = "Datasets"
 """The section in which a task's parameters name the versions that it used."""
@@ -24,8 +24,8 @@ DATASETS = "Datasets"
 class Dataset(Filling, Reading, Notes):
     """A dataset version on the server.
 
-    Made by `Dataset.create` and `Dataset.get`. Filling a draft is in `dataset_filling`, reading a version in
-    `dataset_reading`, what is said about one in `dataset_notes`.
+    Made by `Dataset.create` and `Dataset.get`. Filling a draft is in `datasets.filling`, reading a version in
+    `datasets.reading`, what is said about one in `datasets.notes`.
     """
 
     @classmethod
@@ -271,7 +271,7 @@ class Dataset(Filling, Reading, Notes):
             InvalidRequest: it is no such file.
             DigestMismatch: it was changed or cut; nothing is made.
         """
-        from orchestrator.sdk.dataset_bundle import import_version  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.bundles.bundle import import_version  # noqa: PLC0415  only where it is used
 
         record = import_version(
             session.client(), Path(source), project=dataset_project, name=dataset_name, progress=progress

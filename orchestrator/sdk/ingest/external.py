@@ -12,8 +12,8 @@ from orchestrator.errors import DigestMismatch, InvalidRequest, NoSpace, NotFoun
 from orchestrator.records.links import check_link
 from orchestrator.records.manifest import NO_DIGEST, Entry, Kind
 from orchestrator.records.paths import check_path
-from orchestrator.sdk.scan import matcher
-from orchestrator.sdk.web_files import look_at, opened
+from orchestrator.sdk.ingest.scan import matcher
+from orchestrator.sdk.ingest.web_files import look_at, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

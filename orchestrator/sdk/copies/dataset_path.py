@@ -276,7 +276,7 @@ class _Version:
     def fetch(self, entry: Entry) -> Path:
         """Return a file of this machine with the bytes of an entry."""
         if attempt_directory() is not None:
-            from orchestrator.sdk.node_copies import node_file  # noqa: PLC0415  only inside attempts
+            from orchestrator.sdk.copies.node_copies import node_file  # noqa: PLC0415  only inside attempts
 
             return node_file(self.id, entry.path)
         from orchestrator.sdk.copies.cache import Cache  # noqa: PLC0415  by hand only

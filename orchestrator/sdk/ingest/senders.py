@@ -20,9 +20,9 @@ from orchestrator.errors import Conflict, DigestMismatch, Forbidden, Orchestrato
 from orchestrator.records.manifest import named, raw
 from orchestrator.sdk.attempt import attempt_directory
 from orchestrator.sdk.blobs import store_file
-from orchestrator.sdk.patience import PASSING
-from orchestrator.sdk.scan import unusable
-from orchestrator.sdk.steady import changed, hash_large
+from orchestrator.sdk.ingest.patience import PASSING
+from orchestrator.sdk.ingest.scan import unusable
+from orchestrator.sdk.ingest.steady import changed, hash_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from orchestrator.blobs import BlobStore, Pack
     from orchestrator.sdk.client import Client
-    from orchestrator.sdk.patience import Patience
-    from orchestrator.sdk.steady import Steady
+    from orchestrator.sdk.ingest.patience import Patience
+    from orchestrator.sdk.ingest.steady import Steady
 
     OnBytes = Callable[[int], object]
 

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InvalidPath
-from orchestrator.sdk.file_index import identity
-from orchestrator.sdk.scan import unusable
+from orchestrator.sdk.ingest.file_index import identity
+from orchestrator.sdk.ingest.scan import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

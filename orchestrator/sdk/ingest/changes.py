@@ -12,7 +12,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, decode_block, encode_block, order
-from orchestrator.sdk.spool import Spool
+from orchestrator.sdk.ingest.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Conflict
-from orchestrator.sdk.dataset_record import VersionRecord
+from orchestrator.sdk.datasets.record import VersionRecord
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.sdk.draft import Progress
+    from orchestrator.sdk.ingest.draft import Progress
 
 
 class Filling(VersionRecord):

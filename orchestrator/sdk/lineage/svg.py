@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.sdk.lineage_layout import laid_out
-from orchestrator.sdk.lineage_text import SMALL, TAG, TITLE, cut, escaped, files_text, length_of, size_text
+from orchestrator.sdk.lineage.layout import laid_out
+from orchestrator.sdk.lineage.text import SMALL, TAG, TITLE, cut, escaped, files_text, length_of, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orchestrator.sdk.lineage_layout import Layout, Place
+    from orchestrator.sdk.lineage.layout import Layout, Place
 
     Node = Mapping[str, Any]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.errors import DigestMismatch, InvalidRequest, NotFound
 from orchestrator.records.manifest import raw
-from orchestrator.sdk.bundle_contents import BLOBS
-from orchestrator.sdk.bundle_file import BundleReader
+from orchestrator.sdk.bundles.contents import BLOBS
+from orchestrator.sdk.bundles.file import BundleReader
 from orchestrator.sdk.notices import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from orchestrator.blobs import Objects
-    from orchestrator.sdk.known_blobs import Read
+    from orchestrator.sdk.ingest.known_blobs import Read
 
 _CHUNK_BYTES = 1 << 20
 _WHOLE = ("blake3", "blobs", "cache/blobs", "")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InvalidPath
 from orchestrator.records.paths import check_path
+from orchestrator.sdk.ingest.refused import Refused
 from orchestrator.sdk.notices import say
-from orchestrator.sdk.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

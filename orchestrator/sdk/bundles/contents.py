@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.records.manifest import Entry
-    from orchestrator.sdk.bundle_file import BundleReader, Member
-    from orchestrator.sdk.known_blobs import KnownBlobs
+    from orchestrator.sdk.bundles.file import BundleReader, Member
+    from orchestrator.sdk.datasets.version_files import VersionFiles
+    from orchestrator.sdk.ingest.known_blobs import KnownBlobs
     from orchestrator.sdk.meter import Meter
-    from orchestrator.sdk.version_files import VersionFiles
 
 HEAD = "retrain-dataset.json"
 FORMAT = 1

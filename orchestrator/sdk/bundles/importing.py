@@ -22,12 +22,12 @@ from orchestrator.records.manifest import (
     diff,
     named,
 )
-from orchestrator.sdk.bundle_contents import Bundle, digest_of_bytes
-from orchestrator.sdk.bundle_file import BundleReader
+from orchestrator.sdk.bundles.contents import Bundle, digest_of_bytes
+from orchestrator.sdk.bundles.file import BundleReader
 from orchestrator.sdk.client import segment
-from orchestrator.sdk.known_blobs import KnownBlobs
+from orchestrator.sdk.datasets.version_files import VersionFiles
+from orchestrator.sdk.ingest.known_blobs import KnownBlobs
 from orchestrator.sdk.meter import Meter
-from orchestrator.sdk.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -19,14 +19,14 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.errors import AlreadyExists, Conflict, Forbidden, NotFound
-from orchestrator.sdk.bundle_blobs import BlobList, fetch_blobs
-from orchestrator.sdk.bundle_contents import FORMAT, HEAD
-from orchestrator.sdk.bundle_file import BundleWriter, written_beside
-from orchestrator.sdk.bundle_import import import_version
+from orchestrator.sdk.bundles.blobs import BlobList, fetch_blobs
+from orchestrator.sdk.bundles.contents import FORMAT, HEAD
+from orchestrator.sdk.bundles.file import BundleWriter, written_beside
+from orchestrator.sdk.bundles.importing import import_version
 from orchestrator.sdk.client import segment
+from orchestrator.sdk.datasets.version_files import VersionFiles
+from orchestrator.sdk.ingest.spool import Spool
 from orchestrator.sdk.meter import Meter
-from orchestrator.sdk.spool import Spool
-from orchestrator.sdk.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

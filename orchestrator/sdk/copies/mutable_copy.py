@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import AlreadyExists, InvalidPath
+from orchestrator.sdk.copies.local_copy import disk_errors
 from orchestrator.sdk.copies.raw_files import copy_contents, remove_tree
-from orchestrator.sdk.local_copy import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

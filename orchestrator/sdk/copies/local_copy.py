@@ -17,11 +17,11 @@ from orchestrator.errors import (
 )
 from orchestrator.sdk.copies.cache import Cache
 from orchestrator.sdk.copies.contents import blocks_of
+from orchestrator.sdk.copies.pristine import changed
 from orchestrator.sdk.copies.raw_files import remove_tree
 from orchestrator.sdk.copies.subset import Subset
 from orchestrator.sdk.copies.trees import make_tree
-from orchestrator.sdk.pristine import changed
-from orchestrator.sdk.version_files import VersionFiles
+from orchestrator.sdk.datasets.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

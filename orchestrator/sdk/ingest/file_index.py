@@ -23,14 +23,14 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.records.manifest import DIGEST_BYTES, order
+from orchestrator.sdk.ingest.spool import Spool
 from orchestrator.sdk.notices import say
-from orchestrator.sdk.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from orchestrator.sdk.scan import Found
+    from orchestrator.sdk.ingest.scan import Found
 
     _Record = tuple[str, int, int, int, int, int, bytes]
     """Path below the folder, device, inode, size, times of modification and of change, digest: there are millions."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.errors import DigestMismatch, ServerFailed
 from orchestrator.records.manifest import raw
 from orchestrator.sdk.client import segment
-from orchestrator.sdk.known_blobs import KnownBlobs
+from orchestrator.sdk.datasets.version_files import VersionFiles
+from orchestrator.sdk.ingest.known_blobs import KnownBlobs
 from orchestrator.sdk.meter import Meter
-from orchestrator.sdk.repair_sources import StoreSource, open_source
+from orchestrator.sdk.repair.sources import StoreSource, open_source
 from orchestrator.sdk.session import cache_directory
-from orchestrator.sdk.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.sdk.client import Client
     from orchestrator.sdk.meter import Progress
-    from orchestrator.sdk.repair_sources import Source
+    from orchestrator.sdk.repair.sources import Source
 
 _ASKED_AT_ONCE = 50_000
 

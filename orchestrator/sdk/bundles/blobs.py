@@ -10,18 +10,18 @@ from typing import IO, TYPE_CHECKING
 
 from orchestrator.errors import DigestMismatch, NotFound, ServerFailed, ServerUnreachable
 from orchestrator.records.manifest import NO_DIGEST, decode_block, named
-from orchestrator.sdk.bundle_contents import BLOBS
-from orchestrator.sdk.known_blobs import SMALL_BYTES, check
-from orchestrator.sdk.patience import Patience
+from orchestrator.sdk.bundles.contents import BLOBS
+from orchestrator.sdk.ingest.known_blobs import SMALL_BYTES, check
+from orchestrator.sdk.ingest.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
-    from orchestrator.sdk.bundle_file import BundleWriter
+    from orchestrator.sdk.bundles.file import BundleWriter
     from orchestrator.sdk.client import Client
+    from orchestrator.sdk.datasets.version_files import VersionFiles
     from orchestrator.sdk.meter import Meter
-    from orchestrator.sdk.version_files import VersionFiles
 
     Blob = tuple[bytes, int]
     """Digest and size in bytes."""

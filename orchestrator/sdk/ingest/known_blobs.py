@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import Conflict, DigestMismatch
 from orchestrator.records.manifest import named
-from orchestrator.sdk.patience import PASSING, Patience
-from orchestrator.sdk.senders import ANSWER_SECONDS, PACK_BYTES, PIECE_BYTES, Asking, ThroughServer
+from orchestrator.sdk.ingest.patience import PASSING, Patience
+from orchestrator.sdk.ingest.senders import ANSWER_SECONDS, PACK_BYTES, PIECE_BYTES, Asking, ThroughServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFound
 from orchestrator.sdk.client import segment
-from orchestrator.sdk.dataset_record import VersionRecord
+from orchestrator.sdk.datasets.record import VersionRecord
 from orchestrator.sdk.session import cache_directory, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.sdk.dataset_logger import DatasetLogger
+    from orchestrator.sdk.datasets.logger import DatasetLogger
 
 METADATA = "metadata"
 """What metadata is called that nobody named."""
@@ -89,6 +89,6 @@ class Notes(VersionRecord):
 
     def get_logger(self) -> DatasetLogger:
         """Return what plots of the version are reported through."""
-        from orchestrator.sdk.dataset_logger import DatasetLogger  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.datasets.logger import DatasetLogger  # noqa: PLC0415  only where it is used
 
         return DatasetLogger(self.id)

@@ -7,22 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.records.manifest import Entry, Kind, named
-from orchestrator.sdk.adding import Adding, Counted
-from orchestrator.sdk.changes import Changes, Run, batches, is_removal, removal
+from orchestrator.sdk.datasets.version_files import VersionFiles
+from orchestrator.sdk.ingest.adding import Adding, Counted
+from orchestrator.sdk.ingest.changes import Changes, Run, batches, is_removal, removal
+from orchestrator.sdk.ingest.patience import Patience
+from orchestrator.sdk.ingest.scan import Selection
+from orchestrator.sdk.ingest.senders import Asking, Chosen
+from orchestrator.sdk.ingest.storing import Storing
 from orchestrator.sdk.meter import Meter, Progress
-from orchestrator.sdk.patience import Patience
-from orchestrator.sdk.scan import Selection
-from orchestrator.sdk.senders import Asking, Chosen
 from orchestrator.sdk.session import cache_directory
-from orchestrator.sdk.storing import Storing
-from orchestrator.sdk.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.sdk.adding import OnName
     from orchestrator.sdk.client import Client
+    from orchestrator.sdk.ingest.adding import OnName
 
 __all__ = ["Counted", "Draft", "Progress"]
 
@@ -116,7 +116,7 @@ class Draft:
         on_name: OnName | None = None,
     ) -> Counted:
         """Note links to files that stay where they are; see `external.find_external`."""
-        from orchestrator.sdk.external import find_external  # noqa: PLC0415  seldom needed
+        from orchestrator.sdk.ingest.external import find_external  # noqa: PLC0415  seldom needed
 
         found = {
             entry.path: entry

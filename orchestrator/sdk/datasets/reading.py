@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.sdk.attempt import attempt_directory
-from orchestrator.sdk.dataset_record import VersionRecord
+from orchestrator.sdk.datasets.record import VersionRecord
 from orchestrator.sdk.session import cache_directory, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orchestrator.sdk.dataset_path import DatasetPath
-    from orchestrator.sdk.draft import Progress
-    from orchestrator.sdk.repair import Repaired
+    from orchestrator.sdk.copies.dataset_path import DatasetPath
+    from orchestrator.sdk.ingest.draft import Progress
+    from orchestrator.sdk.repair.repair import Repaired
 
 
 class Reading(VersionRecord):
@@ -71,8 +71,8 @@ class Reading(VersionRecord):
             DigestMismatch: a file's bytes are not those that were added; the message names it.
             NoSpace: the disk is full.
         """
-        from orchestrator.sdk.local_copy import Subset, local_copy  # noqa: PLC0415  by hand only where it is used
-        from orchestrator.sdk.node_copies import node_copy  # noqa: PLC0415  likewise
+        from orchestrator.sdk.copies.local_copy import Subset, local_copy  # noqa: PLC0415  by hand only where it is used
+        from orchestrator.sdk.copies.node_copies import node_copy  # noqa: PLC0415  likewise
 
         subset = Subset(part=part, parts=num_parts, patterns=_patterns(files))
         if attempt_directory() is not None:
@@ -105,7 +105,7 @@ class Reading(VersionRecord):
             AlreadyExists: there is something in the folder.
             Conflict, InvalidRequest, DigestMismatch, NoSpace: as for `get_local_copy`.
         """
-        from orchestrator.sdk.mutable_copy import mutable_copy  # noqa: PLC0415  by hand only where it is used
+        from orchestrator.sdk.copies.mutable_copy import mutable_copy  # noqa: PLC0415  by hand only where it is used
 
         copy = self.get_local_copy(part, num_parts, files=files, progress=progress)
         return mutable_copy(copy, target=Path(target_folder), overwrite=overwrite)
@@ -115,7 +115,7 @@ class Reading(VersionRecord):
 
         `dataset.open() / "images" / "0001.png"` behaves like a `pathlib.Path` that can only be read.
         """
-        from orchestrator.sdk.dataset_path import DatasetPath  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.copies.dataset_path import DatasetPath  # noqa: PLC0415  only where it is used
 
         return DatasetPath.root(session.client(), self.id)
 
@@ -140,7 +140,7 @@ class Reading(VersionRecord):
         Raises:
             InvalidRequest: there is no such form.
         """
-        from orchestrator.sdk.lineage import as_mermaid, as_svg  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.lineage.pictures import as_mermaid, as_svg  # noqa: PLC0415  only where it is used
 
         forms = {"svg": as_svg, "mermaid": as_mermaid}
         if form not in forms:
@@ -157,7 +157,7 @@ class Reading(VersionRecord):
         Raises:
             InvalidRequest: the share is not above 0 and at most 1.
         """
-        from orchestrator.sdk.repair import verify_lines  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.repair.repair import verify_lines  # noqa: PLC0415  only where it is used
 
         damaged: list[dict[str, str]] = []
         for line in verify_lines(session.client(), self.id, sample=sample):
@@ -177,7 +177,7 @@ class Reading(VersionRecord):
         Returns:
             What was mended, and what is still damaged.
         """
-        from orchestrator.sdk.repair import repair  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.repair.repair import repair  # noqa: PLC0415  only where it is used
 
         return repair(session.client(), self.id, sources=list(sources), progress=progress)
 
@@ -194,7 +194,7 @@ class Reading(VersionRecord):
             Conflict: the version is a draft.
             NoSpace: the disk is full.
         """
-        from orchestrator.sdk.dataset_bundle import export_version  # noqa: PLC0415  only where it is used
+        from orchestrator.sdk.bundles.bundle import export_version  # noqa: PLC0415  only where it is used
 
         export_version(session.client(), self.id, Path(target), since=since, progress=progress)
         return Path(target)

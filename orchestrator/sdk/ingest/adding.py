@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InvalidPath
 from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, order
-from orchestrator.sdk.changes import Run, removal
-from orchestrator.sdk.file_index import FileIndex, is_settled
-from orchestrator.sdk.refused import Refused
-from orchestrator.sdk.storing import SMALL_BYTES, Storing, Wanted
+from orchestrator.sdk.ingest.changes import Run, removal
+from orchestrator.sdk.ingest.file_index import FileIndex, is_settled
+from orchestrator.sdk.ingest.refused import Refused
+from orchestrator.sdk.ingest.storing import SMALL_BYTES, Storing, Wanted
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from orchestrator.sdk.scan import Found, Selection
-    from orchestrator.sdk.storing import Outcome
+    from orchestrator.sdk.ingest.scan import Found, Selection
+    from orchestrator.sdk.ingest.storing import Outcome
 
     OnName = Callable[[str], object]
 

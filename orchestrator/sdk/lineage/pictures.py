@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.sdk.lineage_svg import drawing
-from orchestrator.sdk.lineage_text import files_text, size_text
+from orchestrator.sdk.lineage.svg import drawing
+from orchestrator.sdk.lineage.text import files_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,1 @@
+"""A version as one file, for places without a network."""

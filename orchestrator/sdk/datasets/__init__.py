@@ -1,0 +1,1 @@
+"""`Dataset`: one version of a set of files, as scripts see it."""

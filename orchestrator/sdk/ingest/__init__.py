@@ -1,0 +1,1 @@
+"""From files on this machine to bytes in a storage and changes of a draft."""

@@ -1,0 +1,1 @@
+"""Pictures of which version descends from which. Pure."""

@@ -1,0 +1,1 @@
+"""Damaged versions, and where their bytes are found again."""
