@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import dropwhile, islice
 from typing import TYPE_CHECKING
 
-from orchestrator.records.manifest import Manifest, diff, order
+from orchestrator.records.manifest import Manifest, order
+from orchestrator.records.manifest_changes import diff
 from orchestrator.services.manifest_entries import told_change
 from orchestrator.services.read_datasets import get_dataset, get_files
 

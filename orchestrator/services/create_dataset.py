@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InvalidPath
 from orchestrator.records.dataset import DatasetState, DatasetVersion
 from orchestrator.records.event import EventType
-from orchestrator.records.manifest import Manifest, diff, edit
+from orchestrator.records.manifest import Manifest
+from orchestrator.records.manifest_changes import diff, edit
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset
+from orchestrator.services.blocks import Blocks
 from orchestrator.services.dataset_states import require_closed
 from orchestrator.services.ids import new_id
 from orchestrator.services.storages import find_storage
@@ -74,12 +76,14 @@ def create_dataset(transaction: Transaction, actor: Principal, *, body: CreateDa
 def _merged(transaction: Transaction, *, parents: list[DatasetVersion]) -> Manifest:
     """Return all files of all parents. Blocks that two of them share are not read."""
     datasets = transaction.datasets
+    blocks = Blocks(datasets)
     merged = datasets.manifest(parents[0].id) if parents else Manifest()
     for parent in parents[1:]:
         differing = diff(merged, datasets.manifest(parent.id), load=datasets.blocks)
         puts = ((change.path, change.after) for change in differing if change.after is not None)
         try:
-            merged = edit(merged, puts, load=datasets.blocks, save=datasets.save_block)
+            merged = edit(merged, puts, load=blocks.load, save=blocks.save)
+            blocks.flush()
         except InvalidPath as error:
             raise InvalidPath(
                 f"The parents cannot be merged: {error.message}",

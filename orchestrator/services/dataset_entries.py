@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.records.manifest import NO_DIGEST, edit, named, order
+from orchestrator.records.manifest import NO_DIGEST, named, order
+from orchestrator.records.manifest_changes import edit
 from orchestrator.records.principal import Permission
+from orchestrator.services.blocks import Blocks
 from orchestrator.services.dataset_states import require_draft
 from orchestrator.services.manifest_entries import stored
 
@@ -43,7 +45,10 @@ def edit_entries(transaction: Transaction, actor: Principal, *, version_id: Id, 
     _check_blobs(transaction, entries=list(puts.values()))
     datasets = transaction.datasets
     in_order = sorted(changes.items(), key=lambda change: order(change[0]))
-    manifest = edit(datasets.manifest(version_id), in_order, load=datasets.blocks, save=datasets.save_block)
+    present, blocks = datasets.manifest(version_id), Blocks(datasets)
+    blocks.read_ahead(present, changes)
+    manifest = edit(present, in_order, load=blocks.load, save=blocks.save)
+    blocks.flush()
     datasets.put_manifest(version_id, manifest)
     counted = touched.changed(file_count=manifest.file_count, size_bytes=manifest.size_bytes)
     datasets.replace(counted, expected=touched)

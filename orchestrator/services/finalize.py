@@ -18,7 +18,8 @@ import blake3
 from orchestrator.errors import AlreadyExists, Conflict, HeadMoved, InvalidPath, InvalidRequest
 from orchestrator.records.dataset import DatasetState, SemanticVersion
 from orchestrator.records.event import EventType
-from orchestrator.records.manifest import NO_DIGEST, Manifest, contested, diff, edit, named
+from orchestrator.records.manifest import NO_DIGEST, Manifest, named
+from orchestrator.records.manifest_changes import contested, diff, edit
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset
 from orchestrator.services.dataset_states import CLOSED, require_present
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from orchestrator.records.base import Id
     from orchestrator.records.dataset import DatasetVersion
-    from orchestrator.records.manifest import Change
+    from orchestrator.records.manifest_changes import Change
     from orchestrator.records.principal import Principal
     from orchestrator.store.protocol import Transaction
 
@@ -169,8 +170,8 @@ def finalize_dataset(
         raise PlanOutdated from error  # the next plan counts on, or says who has it
     if datasets.manifest(version_id) != plan.manifest:
         raise PlanOutdated
-    for data in plan.blocks:
-        datasets.save_block(data)
+    if plan.blocks:
+        datasets.save_blocks({blake3.blake3(data).digest(): data for data in plan.blocks})
     if plan.result != plan.manifest:
         datasets.put_manifest(version_id, plan.result)
     try:

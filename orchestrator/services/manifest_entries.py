@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from orchestrator.records.dataset import EntryChange, ManifestEntry
 from orchestrator.records.links import check_link
-from orchestrator.records.manifest import NO_DIGEST, Change, Entry, Kind, named, raw
+from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, named, raw
 from orchestrator.records.paths import check_path
+
+if TYPE_CHECKING:
+    from orchestrator.records.manifest_changes import Change
 
 _EXECUTABLE = 0o755
 

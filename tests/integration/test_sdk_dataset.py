@@ -297,6 +297,8 @@ def test_versions_are_squashed_and_deleted(folder: Path, name: str) -> None:
     Dataset.delete(dataset_project="room", dataset_name=name, entire_dataset=True, force=True)
     with pytest.raises(NotFound):
         Dataset.get(dataset_project="room", dataset_name=name)
+    with pytest.raises(InvalidRequest, match="not said"):
+        Dataset.delete(dataset_project="room", entire_dataset=True)
     with pytest.raises(InvalidRequest, match="squashed"):
         Dataset.squash("nothing", [])
 

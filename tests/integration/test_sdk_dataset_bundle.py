@@ -27,7 +27,8 @@ from orchestrator.errors import (
     NotFound,
     OrchestratorError,
 )
-from orchestrator.records.manifest import Entry, Kind, Manifest, edit, encode_block, named, order
+from orchestrator.records.manifest import Entry, Kind, Manifest, encode_block, named, order
+from orchestrator.records.manifest_changes import edit
 from orchestrator.sdk.bundles.bundle import export_version, import_version
 from orchestrator.sdk.bundles.file import BundleWriter
 from orchestrator.sdk.client import Client

@@ -14,19 +14,16 @@ from hypothesis import strategies as st
 from orchestrator.errors import DigestMismatch, InvalidPath
 from orchestrator.records.manifest import (
     NO_DIGEST,
-    Change,
     Entry,
     Kind,
     Manifest,
-    contested,
     decode_block,
-    diff,
-    edit,
     encode_block,
     named,
     order,
     raw,
 )
+from orchestrator.records.manifest_changes import Change, contested, diff, edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import AlreadyExists, DigestMismatch, InvalidPath, InvalidRequest
-from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, Manifest, edit, order
+from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, Manifest, order
+from orchestrator.records.manifest_changes import edit
 from orchestrator.sdk.copies import locks
 from orchestrator.sdk.copies.cache import Cache
 from orchestrator.sdk.copies.contents import Contents, blocks_of

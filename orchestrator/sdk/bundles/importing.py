@@ -17,11 +17,8 @@ from orchestrator.errors import (
     NotFound,
     OrchestratorError,
 )
-from orchestrator.records.manifest import (
-    Kind,
-    diff,
-    named,
-)
+from orchestrator.records.manifest import Kind, named
+from orchestrator.records.manifest_changes import diff
 from orchestrator.sdk.bundles.contents import Bundle, digest_of_bytes
 from orchestrator.sdk.bundles.file import BundleReader
 from orchestrator.sdk.client import segment
@@ -33,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from orchestrator.records.manifest import Change, Entry
+    from orchestrator.records.manifest import Entry
+    from orchestrator.records.manifest_changes import Change
     from orchestrator.sdk.client import Client
     from orchestrator.sdk.meter import Progress
 

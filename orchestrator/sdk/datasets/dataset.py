@@ -310,11 +310,16 @@ class Dataset(Filling, Reading, Notes):
 
         Raises:
             NotFound: there is none.
+            InvalidRequest: which dataset is meant is not said.
             Conflict: it is published; of an entire dataset nothing is deleted then.
         """
         client = session.client()
         states = ["open", "final", "published"]
         if entire_dataset and dataset_id is None:
+            if not dataset_project or not dataset_name:
+                raise InvalidRequest(
+                    "Which dataset is meant is not said.", hint="Give dataset_project and dataset_name."
+                )
             filters = {"project": dataset_project, "name": dataset_name, "archived": "all"}
             listed = [each for each in client.pages("/datasets", **filters) if each["project"] == dataset_project]
             if not listed:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from fnmatch import translate
+from functools import partial
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +39,10 @@ class Found(NamedTuple):
     relative: str
     file: str
     status: os.stat_result
+
+
+_new_found: Callable[[tuple[object, ...]], Found] = partial(tuple.__new__, Found)
+"""Twice as fast as the class itself, which goes through a function of Python's."""
 
 
 class Selection:
@@ -177,7 +182,7 @@ class _Walk:
                     if not entry.is_file(follow_symlinks=False):
                         found = self._other(entry, below, above)
                     elif matches is None or matches(name) or matches(below + name):
-                        found = Found(below + name, entry.path, entry.stat(follow_symlinks=False))
+                        found = _new_found((below + name, entry.path, entry.stat(follow_symlinks=False)))
                     else:
                         continue
                 except OSError as error:

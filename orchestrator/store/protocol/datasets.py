@@ -112,8 +112,8 @@ class Datasets(Protocol):
         `NotFound` where one is missing, `DigestMismatch` where one is damaged.
         """
 
-    def save_block(self, data: bytes) -> bytes:
-        """Keep a block, if it is new, and return its digest."""
+    def save_blocks(self, blocks: Mapping[bytes, bytes]) -> None:
+        """Keep blocks under their digests, those that are new."""
 
     def sweep_blocks(self, *, kept: AbstractSet[bytes]) -> int:
         """Remove the blocks that are not among these and that no manifest names by now; return how many there were.

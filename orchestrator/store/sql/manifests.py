@@ -14,7 +14,7 @@ from orchestrator.store.sql.tables import manifest_blocks, manifests
 from orchestrator.store.sql.unit import Noun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 _LOCK = "manifest blocks"
@@ -58,12 +58,12 @@ class ManifestRows(Noun):
             raise NotFound(f"{len(gone)} parts of a manifest are not there: {gone[0]} …", hint="Was it deleted?")
         return [found[digest] for digest in digests]
 
-    def save_block(self, data: bytes) -> bytes:
-        """Keep a block, if it is new, and return its digest."""
+    def save_blocks(self, blocks: Mapping[bytes, bytes]) -> None:
+        """Keep blocks under their digests, those that are new."""
         self._unit.lock(_LOCK, shared=True)
-        digest = blake3(data).digest()
-        self._unit.add_new(manifest_blocks, {"digest": digest, "data": data})
-        return digest
+        # In one order: two transactions that keep the same blocks wait for each other, and never in a ring.
+        rows = [{"digest": digest, "data": data} for digest, data in sorted(blocks.items())]
+        self._unit.execute(self._unit.insert(manifest_blocks).on_conflict_do_nothing(), rows)
 
     def sweep_blocks(self, *, kept: AbstractSet[bytes]) -> int:
         """Remove the blocks that are not among these and that no manifest names by now; return how many there were."""

@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.records.manifest import Block, Manifest, order
-from orchestrator.store.testing.records import a_version, an_entry, filled, new_id
+from orchestrator.store.testing.records import a_version, an_entry, filled, keep_block, new_id
 
 if TYPE_CHECKING:
     from orchestrator.records.dataset import DatasetVersion
@@ -45,7 +45,7 @@ class ManifestContract:
 
     def test_blocks_come_in_the_order_asked(self, store: Store) -> None:
         data = [b"one", b"", b"three" * 10_000]
-        digests = store.write(lambda tx: [tx.datasets.save_block(each) for each in [*data, b"one"]])
+        digests = store.write(lambda tx: [keep_block(tx, each) for each in [*data, b"one"]])
         assert digests == [blake3(each).digest() for each in [*data, b"one"]]
         asked = [digests[2], digests[0], digests[2], digests[1]]
         assert store.read(lambda tx: tx.datasets.blocks(asked)) == [data[2], data[0], data[2], data[1]]
@@ -85,7 +85,7 @@ class ManifestContract:
         version = _draft(store)
         kept: set[bytes] = set()  # counted before anything was there
         store.write(lambda tx: filled(tx, version, *_MANY[:10]))
-        unnamed = store.write(lambda tx: tx.datasets.save_block(b"nobody names it"))
+        unnamed = store.write(lambda tx: keep_block(tx, b"nobody names it"))
         assert store.write(lambda tx: tx.datasets.sweep_blocks(kept=kept)) == 1
         assert len(_entries(store, version)) == 10
         with pytest.raises(NotFound, match=unnamed.hex()):
@@ -93,7 +93,7 @@ class ManifestContract:
 
     def test_a_unit_that_fails_leaves_no_block(self, store: Store) -> None:
         def work(tx: Transaction) -> None:
-            tx.datasets.save_block(b"data")
+            keep_block(tx, b"data")
             raise KeyError("some bug")
 
         with pytest.raises(KeyError):

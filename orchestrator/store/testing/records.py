@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from blake3 import blake3
+
 from orchestrator.records.agent import Agent, Slot
 from orchestrator.records.blob import PlacedAt, StoredObject
 from orchestrator.records.dataset import DatasetVersion, Metadata, Storage
 from orchestrator.records.event import EventType, NewEvent
-from orchestrator.records.manifest import Entry, Kind, Manifest, edit, order, raw
+from orchestrator.records.manifest import Entry, Kind, Manifest, order, raw
+from orchestrator.records.manifest_changes import edit
 from orchestrator.records.principal import Principal, Role
 from orchestrator.records.queue import Queue
 from orchestrator.records.series import Points
@@ -126,9 +129,16 @@ def filled(
     changes |= {entry.path: entry for entry in entries}
     in_order = sorted(changes.items(), key=lambda change: order(change[0]))
     begun = tx.datasets.manifest(version.id) if onto is None else onto
-    manifest = edit(begun, in_order, load=tx.datasets.blocks, save=tx.datasets.save_block)
+    manifest = edit(begun, in_order, load=tx.datasets.blocks, save=lambda data: keep_block(tx, data))
     tx.datasets.put_manifest(version.id, manifest)
     return manifest
+
+
+def keep_block(tx: Transaction, data: bytes) -> bytes:
+    """Keep a block and return its digest."""
+    digest = blake3(data).digest()
+    tx.datasets.save_blocks({digest: data})
+    return digest
 
 
 def some_metadata(version: DatasetVersion, name: str, **fields: Any) -> Metadata:

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from alembic import op
 from blake3 import blake3
 
-from orchestrator.records.manifest import Entry, Kind, Manifest, edit, named, order, raw
+from orchestrator.records.manifest import Entry, Kind, Manifest, named, order, raw
+from orchestrator.records.manifest_changes import edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
