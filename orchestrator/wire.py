@@ -320,20 +320,18 @@ class EditEntries(Record):
     remove: tuple[str, ...] = Field(default=(), max_length=10_000)
 
 
-class WantedBlocks(Record):
-    """`POST /datasets/{id}/blocks`: parts of its manifest, by the 64 hexadecimal digits of their digests.
+class Finalize(Record):
+    """`POST /datasets/{id}/finalize`; without a body whatever the draft comes to becomes final."""
 
-    Answered by octets: each block behind its length (32 bits, little-endian), in the order asked.
-    """
-
-    digests: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")], ...] = Field(max_length=512)
+    manifest: Digest | None = None
+    """Digest of the manifest that the version must get: 409 where it would be another one, and the draft stays."""
 
 
 class Freed(Record):
     """What a deletion frees, or freed: bytes that no other version, draft, task or model holds."""
 
     files: int
-    """Files of the version whose bytes nobody else holds."""
+    """Files of the version, its metadata and the images among its reports: those whose bytes nobody else holds."""
     size_bytes: int
     """Given back by the next collection after the grace period, unless someone stores the same bytes in between."""
 
@@ -453,9 +451,15 @@ class Digests(Record):
 
 
 class MissingBlobs(Record):
-    """What `POST /blobs/missing` answers, in the order asked."""
+    """What `POST /blobs/missing` answers, in the order asked; and `GET /datasets/{id}/missing` of a version's blobs."""
 
     missing: tuple[Digest, ...]
+
+
+class Sizes(Record):
+    """`POST /blobs/sizes` and its answer: sizes of large files, in bytes."""
+
+    sizes: tuple[Annotated[int, Field(ge=0, le=2**62)], ...] = Field(max_length=10_000)
 
 
 class StoredBlob(Record):
@@ -488,6 +492,9 @@ class UploadState(Record):
     received_bytes: int
     stored: bool
     """Whether the blob is there already."""
+    busy: bool = False
+    """Whether a request is sending it at this moment; where all has arrived, it is put into its storage, which may
+    take long: ask again until it is stored."""
 
 
 class BlobLocation(Record):

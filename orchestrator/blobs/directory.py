@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.blobs.failures import disk_error
-from orchestrator.blobs.objects import CHUNK_BYTES, MARKER, UPLOADS, Listed
+from orchestrator.blobs.objects import CHUNK_BYTES, MARKER, OWNER, UPLOADS, Listed
 from orchestrator.errors import InvalidPath, NotFound, OrchestratorError
 from orchestrator.records.paths import check_path
 
@@ -70,6 +70,7 @@ class DirectoryDraft:
         place = self._objects.place(path)
         try:
             os.fsync(self._descriptor)
+            _make_folder(place.parent)
             os.link(self._path, place)
             _sync_folder(place.parent)
         except FileExistsError:
@@ -151,6 +152,17 @@ class DirectoryObjects:
             draft.write(data)
             draft.settle(path)
 
+    def put_first(self, path: str, data: bytes) -> bytes:
+        """Store a file unless one is there, and return what is there then."""
+        place = self.place(path)
+        for _ in range(2):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                return place.read_bytes()
+            with self.draft() as draft:
+                draft.write(data)
+                draft.settle_first(path)
+        raise InvalidPath(f"{place} comes and goes.", hint="Let one process at a time tidy up there.")
+
     @contextlib.contextmanager
     def draft(self, *, held_bytes: int = 0) -> Iterator[DirectoryDraft]:  # noqa: ARG002  they wait in `uploads`
         """Begin a file."""
@@ -193,7 +205,7 @@ class DirectoryObjects:
                 raise disk_error(error, url=self.url) from error
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if path in {UPLOADS, MARKER}:
+                if path in {UPLOADS, MARKER, OWNER}:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
@@ -226,16 +238,12 @@ class DirectoryObjects:
 
     def identity(self, *, create: bool) -> str | None:
         """Return what the marker says."""
-        marker = self.root / MARKER
-        for _ in range(2):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                return read_marker(marker.read_bytes(), url=self.url)
-            if not create:
-                return None
-            with self.draft() as draft:
-                draft.write(new_marker())
-                draft.settle_first(MARKER)
-        raise InvalidPath(f"{marker} comes and goes.", hint="Let one process at a time tidy up there.")
+        if create:
+            return read_marker(self.put_first(MARKER, new_marker()), url=self.url)
+        try:
+            return read_marker((self.root / MARKER).read_bytes(), url=self.url)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def new_marker() -> bytes:

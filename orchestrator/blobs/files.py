@@ -10,12 +10,12 @@ import blake3
 from orchestrator.blobs import parts
 from orchestrator.blobs.copying import SourceError, copy_file
 from orchestrator.blobs.failures import disk_error
-from orchestrator.blobs.objects import CHUNK_BYTES
-from orchestrator.blobs.parts import changed, send_parts
+from orchestrator.blobs.parts import Hashed, changed, hash_in_parts, send_parts
 from orchestrator.blobs.spans import PREFIX, Span, object_path, parts_path
 from orchestrator.errors import InvalidPath
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator.blobs.copying import OnBytes
@@ -50,14 +50,22 @@ def receive_file(
     return found, Span(object_path(found), 0, size_bytes)
 
 
-def send_file(objects: Objects, file: Path, *, digest: str, size_bytes: int, on_bytes: OnBytes | None) -> Span:
+def send_file(  # noqa: PLR0913  what it is made of
+    objects: Objects,
+    file: Path,
+    *,
+    digest: str,
+    size_bytes: int,
+    prefixes: Sequence[bytes] | None,
+    on_bytes: OnBytes | None,
+) -> Span:
     """Send a file to a store elsewhere; a large one in parts."""
     try:
         if file.stat().st_size != size_bytes:
             raise changed(file)
         if size_bytes > parts.PART_BYTES:
             span = Span(parts_path(digest), 0, size_bytes, parts.PART_BYTES)
-            send_parts(objects, file, span=span, digest=digest, on_bytes=on_bytes)
+            send_parts(objects, file, span=span, digest=digest, prefixes=prefixes, on_bytes=on_bytes)
             return span
         data = file.read_bytes()
     except OSError as error:
@@ -70,23 +78,16 @@ def send_file(objects: Objects, file: Path, *, digest: str, size_bytes: int, on_
     return Span(object_path(digest), 0, size_bytes)
 
 
-def hash_file(file: Path) -> tuple[str, int]:
-    """Read a file and return its digest and size in bytes.
+def hash_file(file: Path, *, on_bytes: OnBytes | None = None) -> Hashed:
+    """Read a file and return what `send_file` needs to know of it.
 
     Raises:
         InvalidPath: it cannot be read.
     """
-    hasher = blake3.blake3()
-    size_bytes = 0
-    buffer = memoryview(bytearray(CHUNK_BYTES))
     try:
-        with file.open("rb", buffering=0) as source:
-            while count := source.readinto(buffer):
-                hasher.update(buffer[:count])
-                size_bytes += count
+        return hash_in_parts(file, on_bytes=on_bytes)
     except OSError as error:
         raise _unreadable(file, error) from error
-    return PREFIX + hasher.hexdigest(), size_bytes
 
 
 def _unreadable(file: Path, error: OSError) -> InvalidPath:

@@ -20,6 +20,8 @@ CHUNK_BYTES = 1 << 20
 """No chunk that is read is longer."""
 MARKER = "retrain-store.json"
 """Holds the store's identity, in its root."""
+OWNER = "retrain-owner.json"
+"""Holds the id of the database that records what lies in the store, in its root."""
 UPLOADS = "uploads"
 """Where a directory keeps what is not finished."""
 
@@ -81,6 +83,12 @@ class Objects(Protocol):
 
     def put(self, path: str, data: Bytes) -> None:
         """Store an object from memory, in one step; what was there is replaced. Durable when it returns."""
+
+    def put_first(self, path: str, data: bytes) -> bytes:
+        """Store a small object unless one is there, and return what is there then.
+
+        Of several who do so at once all get the same.
+        """
 
     def draft(self, *, held_bytes: int = 0) -> AbstractContextManager[Draft]:
         """Begin an object whose place is not known yet.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import blake3
 
@@ -12,7 +12,7 @@ from orchestrator.blobs.spans import PREFIX, Span, part_path
 from orchestrator.errors import InvalidPath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -22,40 +22,87 @@ PART_BYTES = 32 << 20
 """A part of the format: what is stored in parts of another length would be taken for broken."""
 AT_ONCE = 3
 """Parts that are in memory. The libraries beneath copy what they send: each takes twice its length."""
+_READ_BYTES = 4 << 20
 
 
-def send_parts(
-    objects: Objects, file: Path, *, span: Span, digest: str, on_bytes: Callable[[int], object] | None
+class Hashed(NamedTuple):
+    """What a file was when it was read.
+
+    Attributes:
+        digest: of all.
+        size_bytes: of all.
+        prefixes: BLAKE3, for each part, of all up to its end. By these a part is known for the right one before it is
+            sent, though nothing is hashed twice for it.
+    """
+
+    digest: str
+    size_bytes: int
+    prefixes: tuple[bytes, ...]
+
+
+def hash_in_parts(file: Path, *, on_bytes: Callable[[int], object] | None = None) -> Hashed:
+    """Read a file.
+
+    Args:
+        file: what to read.
+        on_bytes: called with numbers of bytes that were read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
+    prefixes: list[bytes] = []
+    buffer = memoryview(bytearray(_READ_BYTES))
+    size_bytes = 0
+    with file.open("rb", buffering=0) as source:
+        while count := source.readinto(buffer[: PART_BYTES - size_bytes % PART_BYTES]):
+            hasher.update(buffer[:count])
+            size_bytes += count
+            if not size_bytes % PART_BYTES:
+                prefixes.append(hasher.digest())
+            if on_bytes is not None:
+                on_bytes(count)
+    digest = hasher.digest()
+    if size_bytes % PART_BYTES:
+        prefixes.append(digest)
+    return Hashed(PREFIX + digest.hex(), size_bytes, tuple(prefixes))
+
+
+def send_parts(  # noqa: PLR0913  what it is made of
+    objects: Objects,
+    file: Path,
+    *,
+    span: Span,
+    digest: str,
+    prefixes: Sequence[bytes] | None = None,
+    on_bytes: Callable[[int], object] | None,
 ) -> None:
     """Store a file in parts. What a call that was cut off has stored is kept for the next one.
 
-    A part is not sent where the store itself says that it has those bytes. One that is there with others is replaced
-    only after the whole file has proved to be the one that is meant: it may belong to a version.
+    A part is sent only when it has proved to be the right one, and it is never removed: others may be sending the same
+    file, and what they stored belongs to a version perhaps. What nobody uses in the end is collected. A part is not
+    sent where the store itself says that it has those bytes.
 
     Args:
         objects: where to.
         file: what to read.
         span: the folder of the parts, and the size of the whole file.
         digest: of the whole file.
+        prefixes: of the file with this digest; None to read it once more for these.
         on_bytes: called with numbers of bytes that are stored, from one thread at a time.
 
     Raises:
-        InvalidPath: the file changed; what was sent of it is removed.
+        InvalidPath: the file changed.
+        OSError: it cannot be read.
         Unavailable: the store does not answer, even after several tries.
     """
-    there = {listed.path for listed in objects.listing(span.path)}
-    sending = _Sending(objects, folder=span.path, there=there, on_bytes=on_bytes)
-    found = sending.send_all(file, size_bytes=span.size_bytes)
-    if found != digest:
-        for path in sending.sent:
-            objects.delete(path)
-        raise changed(file)
-    for number, part in sorted(sending.differing.items()):
-        data = _read_part(file, number=number)
-        if blake3.blake3(data).digest() != part:
+    if prefixes is None:
+        hashed = hash_in_parts(file)
+        if (hashed.digest, hashed.size_bytes) != (digest, span.size_bytes):
             raise changed(file)
-        objects.put(part_path(span.path, number), data)
-        sending.tell(len(data))
+        prefixes = hashed.prefixes
+    there = {listed.path for listed in objects.listing(span.path)}
+    _Sending(objects, folder=span.path, there=there, on_bytes=on_bytes).send_all(file, prefixes=prefixes)
 
 
 def changed(file: Path) -> InvalidPath:
@@ -75,23 +122,20 @@ class _Sending:
         self._on_bytes = on_bytes
         self._room = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
-        self.sent: list[str] = []
-        """Parts that were not there before."""
-        self.differing: dict[int, bytes] = {}
-        """BLAKE3 of the parts for which others are there."""
 
-    def send_all(self, file: Path, *, size_bytes: int) -> str:
-        """Send what is missing and return the digest of what was read."""
+    def send_all(self, file: Path, *, prefixes: Sequence[bytes]) -> None:
+        """Send what is missing."""
         hasher = blake3.blake3()
         futures: list[Future[None]] = []
         with file.open("rb", buffering=0) as source, ThreadPoolExecutor(AT_ONCE, "retrain-part") as pool:
             try:
-                for number in range(-(-size_bytes // PART_BYTES)):
+                for number, prefix in enumerate(prefixes):
                     self._room.acquire()
                     if any(future.done() and future.exception() for future in futures):
                         break  # it is raised below
                     data = source.read(PART_BYTES)
                     hasher.update(data)
+                    _require(hasher.digest() == prefix, file=file)
                     futures.append(pool.submit(self._send, number, data))
                     futures[-1].add_done_callback(lambda _: self._room.release())
                     del data
@@ -100,28 +144,17 @@ class _Sending:
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-            return PREFIX + hasher.hexdigest() if not source.read(1) else ""
-
-    def tell(self, count: int) -> None:
-        """Show progress."""
-        if self._on_bytes is not None:
-            with self._lock:
-                self._on_bytes(count)
+            _require(not source.read(1), file=file)
 
     def _send(self, number: int, data: bytes) -> None:
         path = part_path(self._folder, number)
-        if path not in self._there:
-            with self._lock:
-                self.sent.append(path)
+        if path not in self._there or not self._objects.holds(path, data):
             self._objects.put(path, data)
-        elif not self._objects.holds(path, data):
+        if self._on_bytes is not None:
             with self._lock:
-                self.differing[number] = blake3.blake3(data).digest()
-            return
-        self.tell(len(data))
+                self._on_bytes(len(data))
 
 
-def _read_part(file: Path, *, number: int) -> bytes:
-    with file.open("rb", buffering=0) as source:
-        source.seek(number * PART_BYTES)
-        return source.read(PART_BYTES)
+def _require(unchanged: bool, *, file: Path) -> None:  # noqa: FBT001  what is required, as in an assert
+    if not unchanged:
+        raise changed(file)

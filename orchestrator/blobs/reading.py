@@ -208,7 +208,8 @@ def _check(found: str, *, digest: str) -> None:
     if PREFIX + found != digest:
         logger.error("blob is corrupt", extra={"action": "blob_corrupt", "digest": digest, "found": PREFIX + found})
         raise DigestMismatch(
-            f"The stored bytes of {digest} are corrupt.", hint="Upload the file again, as a part of any version."
+            f"The stored bytes of {digest} are corrupt.",
+            hint="Store them again from where they are whole: retrain dataset repair DATASET --from FOLDER",
         )
 
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from orchestrator.blobs.ahead import ahead
 from orchestrator.blobs.directory import new_marker, read_marker
 from orchestrator.blobs.failures import FULL, credentials_hint, is_short, remote_error
-from orchestrator.blobs.objects import CHUNK_BYTES, MARKER, Listed
+from orchestrator.blobs.objects import CHUNK_BYTES, MARKER, OWNER, Listed
 from orchestrator.errors import Forbidden, InvalidRequest, NoSpace, NotFound, Unavailable
 from orchestrator.records.paths import check_path
 
@@ -89,6 +89,14 @@ class FsspecObjects:
         content = data if isinstance(data, bytes) else bytes(data)
         self._do(lambda: self._files.pipe_file(place, content), path=path)
 
+    def put_first(self, path: str, data: bytes) -> bytes:
+        """Store an object unless one is there, and return what is there then."""
+        with contextlib.suppress(NotFound):
+            return self._whole(path)
+        with contextlib.suppress(FileExistsError):
+            self._do(lambda: self._create(path, data), path=path)
+        return self._whole(path)
+
     @contextlib.contextmanager
     def draft(self, *, held_bytes: int = 0) -> Iterator[RemoteDraft]:
         """Begin an object: its bytes wait here until their place is known."""
@@ -142,21 +150,23 @@ class FsspecObjects:
 
     def identity(self, *, create: bool) -> str | None:
         """Return what the marker says."""
-        place = self._place(MARKER)
-        with contextlib.suppress(NotFound):
-            return read_marker(self._do(lambda: self._files.cat_file(place), path=MARKER), url=self.url)
-        if not create:
-            return None
-        with contextlib.suppress(FileExistsError):
-            self._do(self._create_marker, path=MARKER)
-        return self.identity(create=False)
-
-    def _create_marker(self) -> None:
+        if create:
+            return read_marker(self.put_first(MARKER, new_marker()), url=self.url)
         try:
-            self._files.pipe_file(self._place(MARKER), new_marker(), mode="create")
+            return read_marker(self._whole(MARKER), url=self.url)
+        except NotFound:
+            return None
+
+    def _whole(self, path: str) -> bytes:
+        place = self._place(path)
+        return bytes(self._do(lambda: self._files.cat_file(place), path=path))
+
+    def _create(self, path: str, data: bytes) -> None:
+        try:
+            self._files.pipe_file(self._place(path), data, mode="create")
         except Exception as error:
             if "PreconditionFailed" in str(error) or "conditionNotMet" in str(error):
-                raise FileExistsError(MARKER) from error  # each library says it in its own way
+                raise FileExistsError(path) from error  # each library says it in its own way
             raise
 
     def _below(self, folder: str, *, levels: int) -> Iterator[Listed]:
@@ -171,7 +181,7 @@ class FsspecObjects:
                 continue
             if each["type"] == "directory":
                 yield from self._below(name, levels=levels - 1)
-            elif (inner := name.removeprefix(self._root).strip("/")) != MARKER:
+            elif (inner := name.removeprefix(self._root).strip("/")) not in {MARKER, OWNER}:
                 yield Listed(inner, int(each["size"]), _changed_at(each))
 
     def _ls(self, folder: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from orchestrator.blobs.spans import object_path
 from orchestrator.blobs.writer import BlobWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from orchestrator.blobs.copying import OnBytes
@@ -76,23 +76,33 @@ class BlobStore:
                 writer.write(chunk)
             return writer.finish()
 
-    def put_file(self, file: Path, *, digest: str, size_bytes: int, on_bytes: OnBytes | None = None) -> Span:
+    def put_file(
+        self,
+        file: Path,
+        *,
+        digest: str,
+        size_bytes: int,
+        prefixes: Sequence[bytes] | None = None,
+        on_bytes: OnBytes | None = None,
+    ) -> Span:
         """Store a file whose digest is known; elsewhere in parts, of which those that have arrived are not sent again.
 
         Args:
-            file: what to read, once.
+            file: what to read: once where `prefixes` are given and in a directory, else twice.
             digest: what its bytes must have.
             size_bytes: its size.
+            prefixes: what `hash_file` said of the file with this digest.
             on_bytes: called with numbers of bytes that are stored.
 
         Raises:
-            InvalidPath: it changed since it was hashed, or cannot be read; nothing of it stays.
+            InvalidPath: it changed since it was hashed, or cannot be read. Nothing is stored but what has the digest;
+                elsewhere parts of it may stay until they are collected.
             NoSpace: the disk is full.
             Forbidden, Unavailable: the store refuses or does not answer; call again, and it goes on where it ended.
         """
         if isinstance(self.objects, DirectoryObjects):
             return receive_file(self.objects, file, digest=digest, on_bytes=on_bytes)[1]
-        return send_file(self.objects, file, digest=digest, size_bytes=size_bytes, on_bytes=on_bytes)
+        return send_file(self.objects, file, digest=digest, size_bytes=size_bytes, prefixes=prefixes, on_bytes=on_bytes)
 
     def put_stream_file(self, file: Path, *, on_bytes: OnBytes | None = None) -> tuple[str, Span]:
         """Store a file whose digest is not known and return that digest.
@@ -111,8 +121,9 @@ class BlobStore:
         """
         if isinstance(self.objects, DirectoryObjects):
             return receive_file(self.objects, file, digest=None, on_bytes=on_bytes)
-        digest, size_bytes = hash_file(file)
-        return digest, self.put_file(file, digest=digest, size_bytes=size_bytes, on_bytes=on_bytes)
+        digest, size_bytes, prefixes = hash_file(file)
+        span = self.put_file(file, digest=digest, size_bytes=size_bytes, prefixes=prefixes, on_bytes=on_bytes)
+        return digest, span
 
     def packs(self, *, on_pack: Callable[[Pack], object]) -> PackWriter:
         """Begin to store many small blobs.

@@ -27,6 +27,7 @@ from orchestrator.cli.output import (
 )
 from orchestrator.cli.table import limit_option, print_list
 from orchestrator.errors import InvalidRequest
+from orchestrator.sdk.lasting import post_lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ def finalize(*, name: str, as_json: bool) -> None:
     """Make a draft final: it never changes again, and triggers may act on it."""
     with connected() as client:
         found = find_dataset(client, name, states=["open"])
-        tell(client.post(f"/datasets/{found['id']}/finalize"), as_json=as_json)
+        tell(post_lasting(client, f"/datasets/{found['id']}/finalize"), as_json=as_json)
 
 
 @dataset.command()

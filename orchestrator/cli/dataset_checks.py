@@ -81,8 +81,8 @@ def repair(context: click.Context, *, name: str, sources: tuple[str, ...], as_js
 def gc(*, grace: str, dry_run: bool, as_json: bool) -> None:
     """Give back bytes that no version, draft or task holds.
 
-    They are condemned first and deleted by a later run, when the grace period is over; whoever stores or uses them
-    meanwhile revives them.
+    That takes two runs: the first condemns them, and one after the grace period deletes them; whoever stores or uses
+    them meanwhile revives them.
     """
     body = {"grace_seconds": _duration(grace), "dry_run": dry_run}
     with connected() as client:
@@ -94,6 +94,9 @@ def gc(*, grace: str, dry_run: bool, as_json: bool) -> None:
     click.echo(f"{verb} {size(collected['freed_bytes'])} of {collected['deleted_blobs']} files")
     waiting = f"{collected['condemned_blobs']} files, {size(collected['condemned_bytes'])}"
     click.echo(f"unused, waiting for the grace period of {grace} to end: {waiting}")
+    if collected["unreachable"]:
+        names = ", ".join(map(cell, collected["unreachable"]))
+        click.echo(f"not looked at, for they do not answer or are another server's: storages {names}", err=True)
 
 
 def _duration(text: str) -> float:

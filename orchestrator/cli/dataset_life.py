@@ -10,6 +10,7 @@ from orchestrator.cli.connection import connected
 from orchestrator.cli.dataset_common import confirm, label, opened, tell
 from orchestrator.cli.lookup import find_dataset
 from orchestrator.cli.output import json_option, print_json, size
+from orchestrator.sdk.lasting import ANSWER_SECONDS
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -49,10 +50,12 @@ def delete(*, name: str, force: bool, dry_run: bool, yes: bool, as_json: bool) -
     with connected() as client:
         found = find_dataset(client, name)
         path = f"/datasets/{found['id']}"
-        freed = client.delete(f"{path}?dry_run=true&force={'true' if force else 'false'}")
+        freed = client.delete(
+            f"{path}?dry_run=true&force={'true' if force else 'false'}", timeout_seconds=ANSWER_SECONDS
+        )
         if not dry_run:
             confirm(f"Delete {label(found)}, which frees {_amount(freed)}?", yes=yes)
-            freed = client.delete(f"{path}?force={'true' if force else 'false'}")
+            freed = client.delete(f"{path}?force={'true' if force else 'false'}", timeout_seconds=ANSWER_SECONDS)
     if as_json:
         print_json(freed)
     else:

@@ -7,7 +7,7 @@ import http.client
 import json
 import os
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from orchestrator.errors import (
@@ -45,6 +45,13 @@ _NOT_OURS = frozenset({404, 405, 501})
 """What a server of another kind answers to our paths and methods; ours says so in our form."""
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 """What OpenSSL makes of plain HTTP where it expected TLS; it differs by release."""
+
+
+class Target(Protocol):
+    """What a download is written to, such as an open file."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +103,13 @@ class Client:
         return self._json(_Request(method="GET", path=_with_query(path, query)))
 
     def post(
-        self, path: str, body: object = None, *, repeatable: bool = False, timeout_seconds: float | None = None
+        self,
+        path: str,
+        body: object = None,
+        *,
+        repeatable: bool = False,
+        key: str | None = None,
+        timeout_seconds: float | None = None,
     ) -> Any:  # noqa: ANN401  JSON
         """Send a JSON body.
 
@@ -104,11 +117,12 @@ class Client:
             path: where to.
             body: JSON values; None for no body.
             repeatable: the same request sent twice does no harm, so that it needs no `Idempotency-Key`.
+            key: the `Idempotency-Key`, for whoever sends a request again; None for a new one.
             timeout_seconds: how long to wait for the answer; None for the client's own.
         """
         request = _json_request("POST", path, body, timeout_seconds=timeout_seconds)
         if not repeatable:
-            request.headers["Idempotency-Key"] = os.urandom(16).hex()
+            request.headers["Idempotency-Key"] = key or os.urandom(16).hex()
         return self._json(request)
 
     def put(self, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON
@@ -119,9 +133,9 @@ class Client:
         """Send a JSON body with PATCH."""
         return self._json(_json_request("PATCH", path, body))
 
-    def delete(self, path: str) -> Any:  # noqa: ANN401  JSON
-        """Delete what stands at a path."""
-        return self._json(_Request(method="DELETE", path=path))
+    def delete(self, path: str, *, timeout_seconds: float | None = None) -> Any:  # noqa: ANN401  JSON
+        """Delete what stands at a path; see `post` for `timeout_seconds`."""
+        return self._json(_Request(method="DELETE", path=path, timeout_seconds=timeout_seconds))
 
     def pages(self, path: str, **query: Query) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, asking for the next page when one is used up.
@@ -191,7 +205,7 @@ class Client:
         """Send a file's octets with POST; see `put_file`."""
         return self._json(_file_request("POST", path, file, meter=meter))
 
-    def download(self, path: str, target: IO[bytes], *, on_bytes: Callable[[bytes], object] | None = None) -> int:
+    def download(self, path: str, target: Target, *, on_bytes: Callable[[bytes], object] | None = None) -> int:
         """Write what stands at a path into an open file, in constant memory, and return the number of bytes.
 
         Args:

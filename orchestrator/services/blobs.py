@@ -92,6 +92,16 @@ def absent_blobs(transaction: Transaction, actor: Principal, *, digests: Sequenc
     return transaction.blobs.missing(list(dict.fromkeys(digests)))
 
 
+def known_sizes(transaction: Transaction, actor: Principal, *, sizes: Sequence[int]) -> list[int]:
+    """Return those of these numbers of bytes that some stored object has, in ascending order.
+
+    Raises:
+        Forbidden: see `require_upload`.
+    """
+    require_upload(actor)
+    return sorted(transaction.blobs.known_sizes(sizes))
+
+
 def pin_blobs(transaction: Transaction, actor: Principal, *, digests: Sequence[bytes]) -> list[bytes]:
     """Pin blobs for a while and return those that are not stored, for which that means nothing.
 
@@ -127,7 +137,7 @@ def locate_all(transaction: Transaction, actor: Principal, *, digests: Sequence[
     if missing:
         raise NotFound(
             f"{len(missing)} blobs are not stored: {', '.join(missing[:_SHOWN])}.",
-            hint="Upload the files again, as parts of any version.",
+            hint="Store them again from where they are whole: retrain dataset repair DATASET --from FOLDER",
         )
     return [Wanted(digest, places[digest]) for digest in digests]
 

@@ -10,8 +10,12 @@ leaves everything that is named where it is, and what is left over to the next c
 2. Objects in which no blob lies are forgotten, then deleted from their storage.
 3. Objects of which little is used are rewritten: what is used is copied into a new pack, recorded there, and the old
    object goes the way of 2.
-4. Objects in storages that nobody has recorded for a day go: an upload that was cut off, or 2.
+4. Objects in storages that nobody has recorded for a day go: an upload that was cut off, or 2. That is so only in
+   storages that are this database's own: what another one has recorded is unknown here.
 5. Blocks that no manifest names go.
+
+One process at a time collects. Where its connection to the database breaks, another one may begin beside it: what each
+of them deletes is decided within units of work and under the lock of the object, so that they do each other no harm.
 """
 
 from __future__ import annotations
@@ -45,12 +49,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_DUTY = "collect"
 _PAGE = 10_000
 _SPARSE = 0.5
 """An object is rewritten when less than this share of it is used."""
 _OBJECTS_AT_ONCE = 100_000
 """Small packs whose index is their larger part, and objects that cannot be reached, must not hide the others."""
-_FOLDERS = ("packs", "blake3", "parts")
+_PARTS = "parts"
+_FOLDERS = ("packs", "blake3", _PARTS)
 _ORPHAN_AGE = timedelta(days=1)
 _LISTED_AT_ONCE = 1000
 
@@ -77,9 +83,9 @@ def collect_garbage(store: Store, *, storages: Storages, grace_seconds: float, d
         Conflict: another collection is going on.
         Unavailable, Forbidden: a storage ceases to answer; the next collection goes on.
     """
-    if not storages.collecting.acquire(blocking=False):
-        raise Conflict("Garbage is being collected already.", hint="Wait for it to end.")
-    try:
+    with store.hold(_DUTY, wait=False) as alone:
+        if not alone:
+            raise Conflict("Garbage is being collected already.", hint="Wait for it to end.")
         collection = _Collection(store, storages=storages, grace=timedelta(seconds=grace_seconds), dry_run=dry_run)
         # Without a grace period what is condemned now goes at once, when it is marked a second time.
         for _ in range(1 if grace_seconds or dry_run else 2):
@@ -89,10 +95,9 @@ def collect_garbage(store: Store, *, storages: Storages, grace_seconds: float, d
             collection.drop_empty()
             collection.rewrite_sparse()
             collection.drop_orphans()
+            collection.sweep_uploads()
             collection.sweep_blocks()
         collected = collection.collected()
-    finally:
-        storages.collecting.release()
     logger.info("garbage collected", extra={"action": "garbage_collected"} | collected.model_dump())
     return collected
 
@@ -138,13 +143,15 @@ class _Collection:
             used, began = self._store.read(partial(_named, within=within))
             for page in self._pages(within):
                 self._judge(page, used=used, began=began)
+            if not self._dry_run:
+                self._store.write(partial(_drop_lost, within=within, used=used))
 
     def find_storages(self) -> None:
-        """Find out which storages answer; the others are left alone, and hold nothing up."""
+        """Find out which storages answer and are ours alone; the others are left alone, and hold nothing up."""
         names = self._store.read(lambda transaction: [storage.name for storage in transaction.datasets.storages()])
         for name in names:
             try:
-                self._storages.of(name)
+                self._storages.confirm_ours(name)
             except OrchestratorError as error:
                 logger.warning(
                     "a storage cannot be tidied up",
@@ -171,13 +178,25 @@ class _Collection:
         for name in self._reachable:
             objects = self._storages.of(name).objects
             for folder in _FOLDERS:
+                recent = datetime.now(tz=UTC) - _ORPHAN_AGE
+                # A large upload takes more than a day perhaps: its parts are as old as the newest of them.
+                arriving = (
+                    {_object_of(listed.path) for listed in objects.listing(folder) if listed.changed_at >= recent}
+                    if folder == _PARTS
+                    else set()
+                )
                 old = (
                     listed
                     for listed in objects.listing(folder)
-                    if listed.changed_at < datetime.now(tz=UTC) - _ORPHAN_AGE
+                    if listed.changed_at < recent and _object_of(listed.path) not in arriving
                 )
                 while some := list(islice(old, _LISTED_AT_ONCE)):
                     self._drop_unrecorded(name, files=[listed.path for listed in some])
+
+    def sweep_uploads(self) -> None:
+        """Remove what uploads into directories left behind that were cut off long ago."""
+        for name in self._reachable:
+            self._storages.of(name).sweep_uploads()
 
     def sweep_blocks(self) -> None:
         """Remove the blocks that no manifest names."""
@@ -246,8 +265,8 @@ class _Collection:
 
     def _delete(self, storage: str, *, path: str, part_bytes: int) -> None:
         """Delete an object from its storage, unless it was stored anew and recorded meanwhile."""
-        with self._storages.holding(storage, path):
-            if not self._recorded(storage, [path]):
+        with self._storages.deleting(storage, path) as unrecorded:
+            if unrecorded:
                 self._freed_bytes += self._storages.of(storage).delete(path, part_bytes)
 
     def _rewrite(self, use: ObjectUse) -> None:
@@ -276,24 +295,26 @@ class _Collection:
                 for _ in blobs.read(_span(use, placed=each), digest=named(each.digest)):
                     pass
             except (DigestMismatch, NotFound) as error:
+                place = BlobPlace(
+                    use.stored.storage, use.stored.path, use.stored.part_bytes, each.offset, each.size_bytes
+                )
+                if isinstance(error, NotFound) and not self._storages.is_gone(place):
+                    raise
                 logger.warning(
                     "a blob is damaged and was forgotten",
                     extra={"action": "blob_damaged", "digest": named(each.digest), "error": error.message},
-                )
-                place = BlobPlace(
-                    use.stored.storage, use.stored.path, use.stored.part_bytes, each.offset, each.size_bytes
                 )
                 self._store.write(partial(forget_blob, digest=each.digest, place=place))
 
     def _drop_unrecorded(self, storage: str, *, files: list[str]) -> None:
         """Delete those of these files that belong to no recorded object."""
-        owner = {path: path.rpartition("/")[0] if path.startswith("parts/") else path for path in files}
+        owner = {path: _object_of(path) for path in files}
         recorded = self._recorded(storage, sorted(set(owner.values())))
         for path in files:
             if owner[path] in recorded:
                 continue
-            with self._storages.holding(storage, owner[path]):
-                if not self._recorded(storage, [owner[path]]):
+            with self._storages.deleting(storage, owner[path]) as unrecorded:
+                if unrecorded:
                     self._freed_bytes += self._storages.of(storage).objects.delete(path)
 
     def _recorded(self, storage: str, paths: Sequence[str]) -> set[str]:
@@ -307,9 +328,21 @@ def _named(transaction: Transaction, *, within: Range) -> tuple[set[bytes], date
     return used, transaction.now()
 
 
+def _drop_lost(transaction: Transaction, *, within: Range, used: set[bytes]) -> None:
+    """Forget of which damaged blobs of a range nothing needs the bytes any more."""
+    lost = [digest for digest in transaction.blobs.lost() if within.holds(digest) and digest not in used]
+    if lost:
+        transaction.blobs.drop_lost(lost)
+
+
 def _page(transaction: Transaction, *, after: bytes) -> list[BlobUse]:
     return transaction.blobs.page(after=after, limit=_PAGE)
 
 
 def _span(use: ObjectUse, *, placed: PlacedAt) -> Span:
     return Span(use.stored.path, placed.offset, placed.size_bytes, use.stored.part_bytes)
+
+
+def _object_of(path: str) -> str:
+    """Return the path of the object that a file is, or is a part of."""
+    return path.rpartition("/")[0] if path.startswith(f"{_PARTS}/") else path

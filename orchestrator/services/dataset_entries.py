@@ -61,11 +61,13 @@ def _check_blobs(transaction: Transaction, *, entries: list[Entry]) -> None:
         return
     transaction.blobs.revive(digests)  # first: what is condemned now cannot be removed until this is through
     places = transaction.blobs.places(digests)
-    missing = [named(digest) for digest in digests if digest not in places]
+    missing = [entry.path for entry in entries if entry.digest != NO_DIGEST and entry.digest not in places]
     if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise InvalidRequest(
-            f"{len(missing)} blobs have not been uploaded: {', '.join(sorted(missing)[:_SHOWN])}.",
-            hint="Upload them first; POST /blobs/missing says which.",
+            f"The bytes of {len(missing)} files have not been uploaded: "
+            f"{', '.join(map(repr, sorted(missing)[:_SHOWN]))}{more}.",
+            hint="Upload them first; POST /blobs/missing says which digests are wanted.",
         )
     for entry in entries:
         if entry.digest != NO_DIGEST and places[entry.digest].size_bytes != entry.size_bytes:

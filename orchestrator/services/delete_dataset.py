@@ -1,4 +1,7 @@
-"""Deleting a version: its files go, what it was stays known. Bytes are given back by the next collection of garbage."""
+"""Deleting a version: its files go, and what was kept with them; what it was stays known.
+
+Bytes are given back by the next collection of garbage.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import Conflict, HeadMoved
 from orchestrator.records.dataset import DatasetState
 from orchestrator.records.event import EventType
-from orchestrator.records.manifest import NO_DIGEST, Manifest
+from orchestrator.records.manifest import NO_DIGEST, Manifest, raw
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset
 from orchestrator.services.dataset_states import CLOSED, require_present
@@ -40,10 +43,14 @@ def freed_by_deleting(transaction: Transaction, actor: Principal, *, version_id:
     others = distinct_blocks(transaction, without=version_id)
     manifest = transaction.datasets.manifest(version_id)
     own = Manifest(block for block in manifest.blocks if block.digest not in others)
-    elsewhere = transaction.blobs.named_elsewhere() if own.blocks else set()
+    facts = _fact_sizes(transaction, version_id=version_id)
+    elsewhere = transaction.blobs.named_elsewhere(without=version_id) if own.blocks or facts else set()
     files = size_bytes = 0
-    for within in ranges(own.file_count):
+    for within in ranges(own.file_count + len(facts)):
         held = _sizes(transaction, manifest=own, within=within)
+        for digest, size in facts.items():
+            if within.holds(digest):
+                held[digest] = held.get(digest, (0, 0))[0] + 1, size
         for digest in elsewhere:
             held.pop(digest, None)
         if held:
@@ -55,7 +62,7 @@ def freed_by_deleting(transaction: Transaction, actor: Principal, *, version_id:
 
 
 def delete_dataset(transaction: Transaction, actor: Principal, *, version_id: Id, force: bool) -> DatasetVersion:
-    """Delete a version; versions that were made from it keep their files.
+    """Delete a version with its metadata, reports and profile; versions that were made from it keep their files.
 
     Args:
         transaction: a writing one.
@@ -74,6 +81,8 @@ def delete_dataset(transaction: Transaction, actor: Principal, *, version_id: Id
     datasets = transaction.datasets
     datasets.replace(deleted, expected=version)
     datasets.drop_manifest(version_id)
+    datasets.drop_facts(version_id)
+    transaction.reports.drop(version_id)
     if datasets.head(project=version.project, name=version.name) == version_id:
         newest = datasets.newest(project=version.project, name=version.name, states=CLOSED)
         try:
@@ -109,3 +118,10 @@ def _sizes(transaction: Transaction, *, manifest: Manifest, within: Range) -> di
             count, _ = found.get(entry.digest, (0, 0))
             found[entry.digest] = count + 1, entry.size_bytes
     return found
+
+
+def _fact_sizes(transaction: Transaction, *, version_id: Id) -> dict[bytes, int]:
+    """Return the sizes in bytes of the blobs that a version's metadata and the images among its reports are."""
+    found = {raw(each.digest): each.size_bytes for each in transaction.datasets.metadata(version_id)}
+    images = [raw(each.data["digest"]) for each in transaction.reports.of(version_id) if each.kind == "image"]
+    return found | {digest: place.size_bytes for digest, place in transaction.blobs.places(images).items()}

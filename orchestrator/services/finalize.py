@@ -23,7 +23,9 @@ from orchestrator.records.manifest_changes import contested, diff, edit
 from orchestrator.records.principal import Permission
 from orchestrator.services.announce import announce_dataset
 from orchestrator.services.dataset_states import CLOSED, require_present
+from orchestrator.services.lost_files import require_whole
 from orchestrator.services.manifest_entries import counts
+from orchestrator.services.spill import Spill
 from orchestrator.services.version_numbers import holder_of, next_number, number_taken
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _SHOWN = 5
 _PLANS = 5
 """How often a plan is made before one is made while everybody else waits."""
 _CHANGES_AT_ONCE = 10_000
+_BLOCKS_AT_ONCE = 64
 
 
 class PlanOutdated(Exception):
@@ -58,8 +61,8 @@ class FinalizePlan:
     """The dataset's newest version."""
     result: Manifest
     """The version's: the draft's, or its changes applied to the head's."""
-    blocks: tuple[bytes, ...]
-    """Those of the result that may be new."""
+    blocks: Spill
+    """Those of the result that may be new, and some that were made on the way."""
     parents: tuple[Id, ...]
     number: str
     added: int
@@ -85,16 +88,26 @@ def finalize_in_steps(*, prepare: Callable[[], FinalizePlan], carry_out: Callabl
         raise Conflict("Others finalize versions of this dataset all the time.", hint="Try again.") from None
 
 
-def prepare_finalize(transaction: Transaction, actor: Principal, *, version_id: Id) -> FinalizePlan:
+def prepare_finalize(
+    transaction: Transaction, actor: Principal, *, version_id: Id, expected: str | None = None
+) -> FinalizePlan:
     """Plan how a draft becomes its dataset's newest version.
+
+    Args:
+        transaction: a reading one is enough.
+        actor: who asks.
+        version_id: the draft.
+        expected: digest of the manifest that the version must get; None for any.
 
     Raises:
         NotFound: there is no such version, or it was deleted.
         Forbidden: the actor may not edit in its project.
-        Conflict: it is no draft any more.
+        Conflict: it is no draft any more, or has other files than are expected.
         AlreadyExists: another final version has the number that was asked for.
-        HeadMoved: another version was finalized in between and touched the same paths; the draft stays as it is.
+        HeadMoved: another version was finalized in between and touched the same paths, or its files are not expected;
+            the draft stays as it is.
         InvalidRequest: it is empty, or bytes are missing.
+        DigestMismatch: bytes of files that it takes over are damaged.
     """
     datasets = transaction.datasets
     draft = datasets.get(version_id)
@@ -105,12 +118,15 @@ def prepare_finalize(transaction: Transaction, actor: Principal, *, version_id: 
     manifest = datasets.manifest(version_id)
     head = datasets.head(project=draft.project, name=draft.name)
     _check_files(draft, manifest=manifest)
-    blocks: dict[bytes, bytes] = {}
+    blocks = Spill()
     result, parents = manifest, draft.parents
     if head is not None and head != draft.base:
         result = _rebased(transaction, draft=draft, manifest=manifest, head=head, blocks=blocks)
         _check_files(draft, manifest=result)
         parents = _parents_after_rebase(draft, head=head)
+    require_whole(transaction, draft=draft, manifest=result, load=_load(transaction, fresh=blocks))
+    if expected is not None:
+        _check_expected(draft, result=result, expected=expected, rebased=result != manifest)
     before = datasets.manifest(parents[0]) if parents else Manifest()
     added, modified, removed = _weigh(transaction, draft=draft, before=before, after=result, fresh=blocks)
     return FinalizePlan(
@@ -118,7 +134,7 @@ def prepare_finalize(transaction: Transaction, actor: Principal, *, version_id: 
         manifest=manifest,
         head=head,
         result=result,
-        blocks=tuple(blocks[block.digest] for block in result.blocks if block.digest in blocks),
+        blocks=blocks,
         parents=parents,
         number=_number(transaction, draft=draft, head=head),
         added=added,
@@ -128,7 +144,12 @@ def prepare_finalize(transaction: Transaction, actor: Principal, *, version_id: 
 
 
 def finalize_dataset(
-    transaction: Transaction, actor: Principal, *, version_id: Id, plan: FinalizePlan | None
+    transaction: Transaction,
+    actor: Principal,
+    *,
+    version_id: Id,
+    plan: FinalizePlan | None,
+    expected: str | None = None,
 ) -> DatasetVersion:
     """Close a draft and make it its dataset's newest version.
 
@@ -137,13 +158,14 @@ def finalize_dataset(
         actor: who asks.
         version_id: the draft.
         plan: what was planned; None to plan here, while everybody who writes waits.
+        expected: see `prepare_finalize`.
 
     Raises:
         PlanOutdated: nothing was done; plan again.
         OrchestratorError: see `prepare_finalize`.
     """
     if plan is None:
-        plan = prepare_finalize(transaction, actor, version_id=version_id)
+        plan = prepare_finalize(transaction, actor, version_id=version_id, expected=expected)
     datasets = transaction.datasets
     draft = datasets.get(version_id)
     actor.require(Permission.EDIT, draft.project)
@@ -155,7 +177,7 @@ def finalize_dataset(
         version=plan.number,
         parents=plan.parents,
         base=plan.head if plan.parents != draft.parents else draft.base,
-        manifest=named(blake3.blake3(plan.result.encode()).digest()),
+        manifest=_digest_of(plan.result),
         file_count=plan.result.file_count,
         size_bytes=plan.result.size_bytes,
         added_count=plan.added,
@@ -170,8 +192,8 @@ def finalize_dataset(
         raise PlanOutdated from error  # the next plan counts on, or says who has it
     if datasets.manifest(version_id) != plan.manifest:
         raise PlanOutdated
-    if plan.blocks:
-        datasets.save_blocks({blake3.blake3(data).digest(): data for data in plan.blocks})
+    for some in plan.blocks.batches((block.digest for block in plan.result.blocks), most=_BLOCKS_AT_ONCE):
+        datasets.save_blocks(some)
     if plan.result != plan.manifest:
         datasets.put_manifest(version_id, plan.result)
     try:
@@ -187,6 +209,25 @@ def _is_as_planned(draft: DatasetVersion, *, plan: FinalizePlan) -> bool:
     return plan.draft.changed(tags=draft.tags, description=draft.description, changed_at=draft.changed_at) == draft
 
 
+def _digest_of(manifest: Manifest) -> str:
+    return named(blake3.blake3(manifest.encode()).digest())
+
+
+def _check_expected(draft: DatasetVersion, *, result: Manifest, expected: str, rebased: bool) -> None:
+    if _digest_of(result) == expected:
+        return
+    if rebased:
+        raise HeadMoved(
+            f"Another version of {draft.name} was finalized since {draft.version} was begun, whose files would come to "
+            "those that are expected. The draft is kept.",
+            hint="Begin a new draft from the newest version, or say not which manifest is expected.",
+        )
+    raise Conflict(
+        f"{draft.name} {draft.version} has other files than are expected. The draft is kept.",
+        hint="Somebody else changes it, too: look at its files.",
+    )
+
+
 def _check_files(draft: DatasetVersion, *, manifest: Manifest) -> None:
     if not manifest.file_count:
         raise InvalidRequest(
@@ -196,7 +237,7 @@ def _check_files(draft: DatasetVersion, *, manifest: Manifest) -> None:
 
 
 def _rebased(
-    transaction: Transaction, *, draft: DatasetVersion, manifest: Manifest, head: Id, blocks: dict[bytes, bytes]
+    transaction: Transaction, *, draft: DatasetVersion, manifest: Manifest, head: Id, blocks: Spill
 ) -> Manifest:
     """Return the head's files with what the draft changed against its base; blocks that are made are put into `blocks`.
 
@@ -263,28 +304,33 @@ def _parents_after_rebase(draft: DatasetVersion, *, head: Id) -> tuple[Id, ...]:
 
 
 def _weigh(
-    transaction: Transaction, *, draft: DatasetVersion, before: Manifest, after: Manifest, fresh: dict[bytes, bytes]
+    transaction: Transaction, *, draft: DatasetVersion, before: Manifest, after: Manifest, fresh: Spill
 ) -> tuple[int, int, int]:
     """Return how many files are added, modified and removed, and check that the bytes of the new ones are there."""
     added = modified = removed = 0
-    missing: list[bytes] = []
+    missing = 0
+    shown: list[str] = []
     changes = diff(before, after, load=_load(transaction, fresh=fresh))
     while batch := list(islice(changes, _CHANGES_AT_ONCE)):
         for change in batch:
             one_added, one_modified, one_removed = counts(change.before, change.after)
             added, modified, removed = added + one_added, modified + one_modified, removed + one_removed
         digests = {change.after.digest for change in batch if change.after is not None} - {NO_DIGEST}
-        missing += transaction.blobs.missing(sorted(digests))
+        if gone := set(transaction.blobs.missing(sorted(digests))):
+            paths = [change.path for change in batch if change.after is not None and change.after.digest in gone]
+            missing += len(paths)
+            shown += paths[: _SHOWN - len(shown)]
     if missing:
+        more = f" and {missing - len(shown)} more" if missing > len(shown) else ""
         raise InvalidRequest(
-            f"{len(missing)} blobs of {draft.name} {draft.version} are missing: "
-            f"{', '.join(map(named, missing[:_SHOWN]))}.",
-            hint="Upload its files again.",
+            f"The bytes of {missing} files of {draft.name} {draft.version} are missing: "
+            f"{', '.join(map(repr, shown))}{more}.",
+            hint=f"Add them again: retrain dataset add {draft.id} PATH",
         )
     return added, modified, removed
 
 
-def _load(transaction: Transaction, *, fresh: dict[bytes, bytes]) -> Callable[[Sequence[bytes]], list[bytes]]:
+def _load(transaction: Transaction, *, fresh: Spill) -> Callable[[Sequence[bytes]], list[bytes]]:
     """Return what loads blocks, also those that are not stored yet."""
 
     def load(digests: Sequence[bytes]) -> list[bytes]:

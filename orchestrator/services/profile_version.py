@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.records.blob import BlobPlace
     from orchestrator.records.manifest import Entry
     from orchestrator.services.storage_access import Storages
-    from orchestrator.store.protocol import Store
+    from orchestrator.store.protocol import Store, Transaction
 
 MOST_FILES = 10_000
 """Of a version with more, this many are read: those whose paths have the smallest hashes, which are mostly the same
@@ -67,7 +67,13 @@ def profile_version(
         reader.profile_new(some)
     merged = process.merge(reader.profiles(chosen), files=manifest.file_count)
     check()
-    store.write(lambda transaction: transaction.datasets.put_profile(version_id, merged.model_dump(mode="json")))
+    profile = merged.model_dump(mode="json")
+
+    def keep(transaction: Transaction) -> None:
+        if transaction.datasets.get(version_id).deleted_at is None:
+            transaction.datasets.put_profile(version_id, profile)
+
+    store.write(keep)
 
 
 class _Reader:

@@ -8,6 +8,7 @@ from orchestrator.errors import InvalidRequest
 from orchestrator.records.manifest import raw
 from orchestrator.records.principal import Permission
 from orchestrator.records.task import Artifact, Report
+from orchestrator.services.dataset_states import require_present
 from orchestrator.services.drawable import drawable
 from orchestrator.wire import ConsoleLength, SeriesStored
 
@@ -57,10 +58,12 @@ def put_dataset_report(transaction: Transaction, actor: Principal, *, version_id
     """Keep a plot, a table or a text of a dataset version, also of one that is final.
 
     Raises:
-        NotFound: there is no such version.
+        NotFound: there is no such version, or it was deleted.
         Forbidden: the actor may not edit in its project.
     """
-    actor.require(Permission.EDIT, transaction.datasets.get(version_id).project)
+    version = transaction.datasets.get(version_id)
+    actor.require(Permission.EDIT, version.project)
+    require_present(version)
     return put_report(transaction, owner=version_id, body=body)
 
 

@@ -17,6 +17,7 @@ from orchestrator.blobs import CHUNK_BYTES, Span
 from orchestrator.blobs.directory import DirectoryObjects
 from orchestrator.blobs.spans import object_path
 from orchestrator.errors import Conflict, DigestMismatch, InvalidRequest, NoSpace
+from orchestrator.holes import is_zeros
 from orchestrator.records.manifest import named, raw
 
 if TYPE_CHECKING:
@@ -52,6 +53,20 @@ class ResumableUploads:
             return self._path(digest, sender=sender).stat().st_size
         except FileNotFoundError:
             return 0
+
+    def is_busy(self, digest: str, *, sender: Id) -> bool:
+        """Tell whether a request is sending it or puts it into its place at this moment."""
+        try:
+            descriptor = os.open(self._path(digest, sender=sender), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def begin(self, digest: str, *, sender: Id, offset: int, size_bytes: int) -> ArrivingUpload:
         """Go on with an upload.
@@ -141,6 +156,11 @@ class ArrivingUpload:
         """
         if self.received_bytes + len(data) > self._size_bytes:
             raise InvalidRequest(f"More than the {self._size_bytes} bytes arrived that were announced.")
+        if is_zeros(data):
+            os.ftruncate(self._descriptor, self.received_bytes + len(data))  # a hole stays a hole
+            self._hasher.update(data)
+            self.received_bytes += len(data)
+            return
         left = memoryview(data)
         while left:
             try:

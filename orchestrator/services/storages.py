@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import Conflict, NotFound
+from orchestrator.blobs.objects import MARKER
+from orchestrator.errors import Conflict, NotFound, Unavailable
 from orchestrator.records.base import inside
 from orchestrator.records.dataset import DEFAULT_STORAGE, Storage
 from orchestrator.records.principal import Permission
@@ -54,7 +55,7 @@ def require_storages(transaction: Transaction, actor: Principal) -> None:  # noq
 
 
 def put_storage(transaction: Transaction, actor: Principal, *, name: str, url: str, identity: str) -> Storage:
-    """Name a place for bytes, or another way to the same place.
+    """Name a place for bytes, or say another way to the place of that name.
 
     Args:
         transaction: a writing one.
@@ -65,7 +66,8 @@ def put_storage(transaction: Transaction, actor: Principal, *, name: str, url: s
 
     Raises:
         Forbidden: the actor is no administrator of everything.
-        Conflict: there are bytes in the storage of that name, and it is another place; or the name is the server's own.
+        Conflict: there are bytes in the storage of that name, and it is another place; or the place has a name already;
+            or the name is the server's own.
     """
     require_storages(transaction, actor)
     if name == DEFAULT_STORAGE:
@@ -80,6 +82,7 @@ def put_storage(transaction: Transaction, actor: Principal, *, name: str, url: s
             f"The storage {name!r} is {present.url}, and {objects} objects lie in it; {url} is another place.",
             hint="Give the new one another name.",
         )
+    _require_single(transaction, name=name, url=url, identity=identity)
     storage = Storage(
         name=name,
         url=url,
@@ -91,8 +94,47 @@ def put_storage(transaction: Transaction, actor: Principal, *, name: str, url: s
     return storage
 
 
+def _require_single(transaction: Transaction, *, name: str, url: str, identity: str) -> None:
+    """Check that a place has no other name: what is recorded under one would be garbage under the other."""
+    for other in transaction.datasets.storages():
+        if other.identity == identity and other.name != name:
+            raise Conflict(
+                f"{url} is the storage {other.name!r} already.",
+                hint="Use that one, or choose another directory or prefix.",
+            )
+
+
+def require_default(transaction: Transaction, *, url: str, identity: str | None) -> None:
+    """Check that the server's own storage is the one that it was, if anything is recorded in it.
+
+    Args:
+        transaction: a reading one is enough.
+        url: where it is to be.
+        identity: what the marker there says; None where there is none.
+
+    Raises:
+        Unavailable: it is another place.
+    """
+    present = {storage.name: storage for storage in transaction.datasets.storages()}.get(DEFAULT_STORAGE)
+    objects, _ = transaction.blobs.usage().get(DEFAULT_STORAGE, (0, 0))
+    if present is not None and objects and present.identity != identity:
+        raise Unavailable(
+            f"{url} is not the server's storage that it was: {objects} objects are recorded in that, and the marker "
+            f"{MARKER} {'is not there' if identity is None else 'is another one'}.",
+            hint=f"See that its disk is mounted and RETRAIN_BLOBS_URL is right: it was {present.url}. Where all files "
+            f'are there and only the marker is lost, write {{"id": "{present.identity}"}} into {MARKER}.',
+        )
+
+
 def put_default_storage(transaction: Transaction, *, url: str, identity: str) -> None:
-    """Note where the server's own storage is; its settings say so."""
+    """Note where the server's own storage is; its settings say so.
+
+    Raises:
+        Unavailable: see `require_default`.
+        Conflict: the place is a storage of another name.
+    """
+    require_default(transaction, url=url, identity=identity)
+    _require_single(transaction, name=DEFAULT_STORAGE, url=url, identity=identity)
     present = {storage.name: storage for storage in transaction.datasets.storages()}.get(DEFAULT_STORAGE)
     if present is None or (present.url, present.identity) != (url, identity):
         transaction.datasets.put_storage(

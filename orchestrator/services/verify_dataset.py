@@ -6,7 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import DigestMismatch, NotFound
+from orchestrator.errors import DigestMismatch, NotFound, Unavailable
 from orchestrator.records.manifest import NO_DIGEST, named
 from orchestrator.records.principal import Permission
 from orchestrator.services.read_bytes import Wanted, read_blobs
@@ -139,7 +139,11 @@ class _Verification:
     def _after_gone(self, left: list[Wanted], *, gathered: dict[bytes, list[Entry]], error: NotFound) -> list[Wanted]:
         """Return what to go on with when the object is gone that the first of these lies in.
 
-        It may have been moved; else nothing of it is left.
+        It may have been moved; else nothing of it is left, but only if the storage itself is there: a disk that is not
+        mounted is no reason to forget what lies on it.
+
+        Raises:
+            Unavailable: it is not.
         """
         first = left[0]
         if (
@@ -147,6 +151,11 @@ class _Verification:
             != first.place
         ):
             return self._located([each.digest for each in left], gathered=gathered)
+        if not self._storages.is_gone(first.place):
+            raise Unavailable(
+                f"{first.place.path} of the storage {first.place.storage!r} comes and goes.",
+                hint="See that it is mounted and readable, then verify again.",
+            )
         same = [each for each in left if each.place[:2] == first.place[:2]]
         for each in same:
             self._lost(each, entries=gathered[each.digest], read_bytes=0, error=error)

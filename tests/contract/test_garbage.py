@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -12,27 +14,36 @@ from typing import TYPE_CHECKING
 import pytest
 from blake3 import blake3
 
-from orchestrator.errors import Conflict, NotFound
+from orchestrator.blobs import open_objects
+from orchestrator.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from orchestrator.records.blob import PlacedAt, StoredObject
 from orchestrator.records.dataset import ManifestEntry
 from orchestrator.records.manifest import named, raw
 from orchestrator.services import collect_garbage as collecting
-from orchestrator.services.blobs import pin_blobs
+from orchestrator.services import verify_dataset as verifying
+from orchestrator.services.blobs import forget_blob, pin_blobs
 from orchestrator.services.collect_garbage import collect_garbage
 from orchestrator.services.create_dataset import create_dataset
 from orchestrator.services.dataset_entries import edit_entries
+from orchestrator.services.dataset_metadata import put_metadata
 from orchestrator.services.delete_dataset import delete_dataset, freed_by_deleting
+from orchestrator.services.finalize import prepare_finalize
 from orchestrator.services.ids import SYSTEM
 from orchestrator.services.named_blobs import Range, ranges
 from orchestrator.services.read_bytes import span_of
+from orchestrator.services.results import put_dataset_report
 from orchestrator.services.storage_access import Storages
-from orchestrator.wire import Collected, CreateDataset, EditEntries, Freed
+from orchestrator.services.storages import put_storage
+from orchestrator.services.verify_dataset import verify_files
+from orchestrator.store.sql import open_store
+from orchestrator.wire import Collected, CreateDataset, EditEntries, Freed, PutMetadata, PutReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+    from typing import Never
 
-    from orchestrator.blobs import BlobStore, Pack
+    from orchestrator.blobs import BlobStore, Pack, Span
     from orchestrator.store.protocol import Store, Transaction
 
 
@@ -179,6 +190,18 @@ def test_a_damaged_blob_in_a_sparse_pack_is_forgotten_and_the_others_are_moved(d
     depot.collect()
     assert [depot.readable(digest) for digest in digests[:3]] == [True, False, True]
     assert path not in depot.files()
+
+
+def test_what_is_lost_is_known_for_as_long_as_something_needs_it(depot: Depot) -> None:
+    kept, unused = depot.put(b"kept" * 25), depot.put(b"unused" * 20)
+    depot.draft(kept)
+    for digest in (kept, unused):
+        place = depot.store.read(lambda tx, it=digest: tx.blobs.get(it))  # type: ignore[misc]
+        depot.store.write(partial(forget_blob, digest=digest, place=place))
+    depot.collect(dry_run=True)
+    assert depot.store.read(lambda tx: tx.blobs.lost()) == {kept, unused}
+    depot.collect()
+    assert depot.store.read(lambda tx: tx.blobs.lost()) == {kept}
 
 
 def test_pinned_blobs_stay(depot: Depot) -> None:
@@ -345,8 +368,181 @@ def test_blocks_that_no_manifest_names_go(depot: Depot) -> None:
 
 
 def test_one_collection_at_a_time(depot: Depot) -> None:
-    with depot.storages.collecting, pytest.raises(Conflict):
+    with depot.store.hold("collect"), pytest.raises(Conflict):
         depot.collect()
+    depot.collect()
+
+
+def test_a_storage_that_is_away_is_left_alone_and_nothing_of_it_is_forgotten(depot: Depot) -> None:
+    kept = [*depot.pack(some(20))[:2], depot.put(some(1)[0])]
+    depot.draft(*kept)
+    away = depot.root.rename(depot.root.with_name("away"))
+    assert depot.collect().unreachable == ("default",)
+    assert not depot.root.exists()
+    away.rename(depot.root)
+    assert all(map(depot.readable, kept))
+
+
+def test_a_storage_that_goes_while_it_is_tidied_up_loses_nothing(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = depot.pack(some(20))[:2]
+    depot.draft(*kept)
+    away = depot.root.with_name("away")
+    read_many = type(depot.blobs).read_many
+
+    def reading(self: BlobStore, blobs: Iterable[tuple[str, Span]]) -> Iterable[tuple[str, bytes]]:
+        if not away.exists():
+            depot.root.rename(away)
+        return read_many(self, blobs)
+
+    monkeypatch.setattr(type(depot.blobs), "read_many", reading)
+    with pytest.raises(Unavailable, match="not the storage"):
+        depot.collect()
+    away.rename(depot.root)
+    assert all(map(depot.readable, kept))
+
+
+def verify(depot: Depot, version: str) -> list[str]:
+    manifest = depot.store.read(lambda tx: tx.datasets.manifest(version))
+    lines = verify_files(depot.store, storages=depot.storages, manifest=manifest, sample=1.0, forget=True)
+    return [each.digest for line in lines for each in line.damaged]
+
+
+def test_verifying_while_the_storage_is_away_forgets_nothing(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [*depot.pack(some(3)), depot.put(some(1)[0])]
+    version = depot.draft(*kept)
+    away = depot.root.with_name("away")
+    monkeypatch.setattr(verifying, "read_blobs", lambda _, wanted: gone(depot.root, away, wanted))
+    with pytest.raises(Unavailable, match="not the storage"):
+        verify(depot, version)
+    monkeypatch.undo()
+    away.rename(depot.root)
+    assert verify(depot, version) == []
+    place = depot.store.read(lambda tx: tx.blobs.get(kept[-1]))
+    (depot.root / place.path).unlink()
+    assert verify(depot, version) == [named(kept[-1])]
+    assert depot.store.read(lambda tx: tx.blobs.missing(kept)) == [kept[-1]]
+
+
+def gone(root: Path, away: Path, wanted: Iterable[object]) -> Iterator[Never]:
+    """Read blobs from a storage that is unmounted just now."""
+    list(wanted)
+    root.rename(away)
+    raise NotFound("no such object")
+    yield
+
+
+def test_a_server_whose_storage_is_not_mounted_does_not_start_with_an_empty_one(depot: Depot) -> None:
+    depot.put(b"x")
+    away = depot.root.rename(depot.root.with_name("away"))
+    depot.root.mkdir()
+    again = Storages(depot.store, default_url=str(depot.root))
+    with pytest.raises(Unavailable, match=r"marker retrain-store\.json is not there"):
+        again.register_default()
+    assert list(depot.root.iterdir()) == []
+    moved = Storages(depot.store, default_url=str(away))
+    moved.register_default()
+    assert moved.of("default").url == str(away)
+
+
+def test_a_storage_of_another_database_is_refused_and_left_alone(depot: Depot, tmp_path: Path) -> None:
+    digest = depot.put(some(1)[0])
+    depot.draft(digest)
+    with closing(open_store(f"sqlite:///{tmp_path}/other.sqlite")) as other:
+        with pytest.raises(Conflict, match="belongs to another server"):
+            Storages(other, default_url=str(depot.root)).register_default()
+        (depot.root / "retrain-owner.json").unlink()
+        theirs = Depot(other, depot.root)
+        age(depot)
+        assert depot.collect().unreachable == ("default",)
+        assert depot.readable(digest)
+        theirs.storages.confirm_ours("default")
+
+
+def test_the_parts_of_an_upload_that_takes_long_stay_until_the_newest_is_old(depot: Depot) -> None:
+    folder = depot.root / "parts" / "ab" / ("c" * 62)
+    folder.mkdir(parents=True)
+    parts = [folder / "00000", folder / "00001"]
+    for part in parts:
+        part.write_bytes(b"x")
+    os.utime(parts[0], (0, 0))
+    depot.collect()
+    assert all(part.exists() for part in parts)
+    os.utime(parts[1], (0, 0))
+    assert depot.collect().freed_bytes == 2
+    assert not any(part.exists() for part in parts)
+
+
+def test_uploads_that_were_cut_off_long_ago_go_from_every_storage(depot: Depot, tmp_path: Path) -> None:
+    lake = open_objects(str(tmp_path / "lake"))
+    identity = depot.storages.take(lake)
+    depot.store.write(partial(put_storage, actor=SYSTEM, name="lake", url=lake.url, identity=identity))
+    left = [root / "uploads" / "left" for root in (depot.root, tmp_path / "lake")]
+    for file in left:
+        file.write_bytes(b"x")
+    depot.collect()
+    assert all(file.exists() for file in left)
+    for file in left:
+        os.utime(file, (0, 0))
+    depot.collect()
+    assert not any(file.exists() for file in left)
+
+
+def test_a_storage_elsewhere_is_looked_at_again_after_a_while(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = open_objects(f"memory://{uuid.uuid4().hex}")
+    identity = depot.storages.take(lake)
+    depot.store.write(partial(put_storage, actor=SYSTEM, name="lake", url=lake.url, identity=identity))
+    depot.storages.of("lake")
+    lake.put("retrain-store.json", b'{"id": "another"}')
+    depot.storages.of("lake")
+    with pytest.raises(Unavailable):
+        depot.storages.confirm("lake")
+    later = time.monotonic() + 61
+    monkeypatch.setattr("orchestrator.services.storage_access.time.monotonic", lambda: later)
+    with pytest.raises(Unavailable):
+        depot.storages.of("lake")
+
+
+def test_a_place_has_one_name(depot: Depot) -> None:
+    identity = depot.blobs.objects.identity(create=False)
+    with pytest.raises(Conflict, match="the storage 'default' already"):
+        depot.store.write(partial(put_storage, actor=SYSTEM, name="b", url=str(depot.root), identity=identity))
+
+
+def test_what_is_kept_with_a_version_goes_with_it(depot: Depot) -> None:
+    file, table, image = (depot.put(data) for data in some(3))
+    version = depot.draft(file)
+    other = depot.draft(file)
+    body = PutMetadata(kind="table", filename="t.csv", digest=named(table), size_bytes=100)
+    depot.store.write(partial(put_metadata, actor=SYSTEM, version_id=version, name="t", body=body))
+    picture = PutReport(title="i", series="", kind="image", data={"digest": named(image), "width": 1, "height": 1})
+    depot.store.write(partial(put_dataset_report, actor=SYSTEM, version_id=version, body=picture))
+    depot.store.write(lambda tx: tx.datasets.put_profile(version, {}))
+    assert depot.delete(version) == Freed(files=2, size_bytes=200)
+    depot.collect()
+    assert [depot.readable(digest) for digest in (file, table, image)] == [True, False, False]
+    left = depot.store.read(
+        lambda tx: (tx.datasets.metadata(version), tx.datasets.profile(version), tx.reports.of(version))
+    )
+    assert left == ([], None, [])
+    with pytest.raises(NotFound):
+        depot.store.write(partial(put_dataset_report, actor=SYSTEM, version_id=version, body=picture))
+    assert depot.delete(other) == Freed(files=1, size_bytes=100)
+
+
+def test_an_object_that_another_process_deleted_before_it_was_recorded_is_sent_again(depot: Depot) -> None:
+    place = depot.store.read(lambda tx: tx.blobs.get(depot.put(b"x")))
+    depot.storages.require_kept("default", place.path)
+    with depot.storages.deleting("default", place.path) as unrecorded:
+        assert not unrecorded
+    (depot.root / place.path).unlink()
+    with pytest.raises(Unavailable, match="collected"):
+        depot.storages.require_kept("default", place.path)
+
+
+def test_files_whose_bytes_are_missing_are_named(depot: Depot) -> None:
+    absent = [blake3(data).digest() for data in some(7)]
+    with pytest.raises(InvalidRequest, match=r"7 files .*'0-[0-9a-f]+', '1-.* and 2 more"):
+        depot.draft(*absent)
 
 
 def test_memory_is_bounded_by_passes_over_ranges(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,3 +551,16 @@ def test_memory_is_bounded_by_passes_over_ranges(depot: Depot, monkeypatch: pyte
     monkeypatch.setattr(collecting, "ranges", lambda count: ranges(count, most=7))
     assert depot.collect().deleted_blobs == 30
     assert [depot.readable(digest) for digest in digests] == [True] * 30 + [False] * 30
+
+
+def test_files_whose_bytes_went_before_a_version_is_final_are_named(depot: Depot) -> None:
+    digest = depot.put(some(1)[0])
+    version = depot.draft(digest)
+
+    def remove(tx: Transaction) -> None:
+        tx.blobs.condemn([digest], at=tx.now() - timedelta(hours=1))
+        tx.blobs.remove_condemned([digest], before=tx.now())
+
+    depot.store.write(remove)
+    with pytest.raises(InvalidRequest, match=f"'0-{digest.hex()}'"):
+        depot.store.read(partial(prepare_finalize, actor=SYSTEM, version_id=version))

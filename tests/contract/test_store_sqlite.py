@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 from sqlalchemy import event, make_url
 
 from orchestrator.errors import DigestMismatch, InvalidRequest, NoSpace, Unavailable
@@ -161,7 +162,9 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 def test_a_damaged_block_is_named(sqlite_url: str) -> None:
     with closing(SqliteStore(make_url(sqlite_url))) as store:
-        digests = store.write(lambda tx: [tx.datasets.save_block(data) for data in (b"one", b"two")])
+        blocks = {blake3(data).digest(): data for data in (b"one", b"two")}
+        store.write(lambda tx: tx.datasets.save_blocks(blocks))
+        digests = list(blocks)
         connection = store._writer._connection
         connection.exec_driver_sql("UPDATE manifest_blocks SET data = x'00' WHERE digest = ?", (digests[1],))
         connection.commit()

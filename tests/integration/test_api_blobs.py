@@ -245,17 +245,18 @@ def test_a_large_blob_comes_in_parts(api_server: RunningServer, api: Requests) -
     data = os.urandom(5 << 20)
     digest, half = digest_of(data), 3 << 20
     state = f"/blobs/{digest}/upload"
-    assert api.get(state).body == {"received_bytes": 0, "stored": False}
+    assert api.get(state).body == {"received_bytes": 0, "stored": False, "busy": False}
     assert upload(api, data[:half], offset=0, size=len(data), digest=digest).body == {
         "received_bytes": half,
         "stored": False,
+        "busy": False,
     }
-    assert api.get(state).body == {"received_bytes": half, "stored": False}
+    assert api.get(state).body == {"received_bytes": half, "stored": False, "busy": False}
     assert missing(api, data) == [digest]
     wrong = upload(api, data[half:], offset=half + 1, size=len(data), digest=digest)
     assert (wrong.status, str(half) in wrong.body["error"]["message"]) == (409, True)
     done = upload(api, data[half:], offset=half, size=len(data), digest=digest).body
-    assert done == {"received_bytes": len(data), "stored": True}
+    assert done == {"received_bytes": len(data), "stored": True, "busy": False}
     assert api.get(f"/blobs/{digest}").body == data
     assert api.get(state).body["stored"]
     assert upload(api, b"", offset=0, size=len(data), digest=digest).body["stored"]
@@ -288,7 +289,7 @@ def test_parts_that_make_another_blob_are_thrown_away(api: Requests) -> None:
     upload(api, b"12345", offset=0, size=10, digest=digest)
     reply = upload(api, b"67890", offset=5, size=10, digest=digest)
     assert reply.body["error"]["code"] == "digest_mismatch"
-    assert api.get(f"/blobs/{digest}/upload").body == {"received_bytes": 0, "stored": False}
+    assert api.get(f"/blobs/{digest}/upload").body == {"received_bytes": 0, "stored": False, "busy": False}
     assert upload(api, b"12345678901", offset=0, size=10, digest=digest).status == 422
     assert upload(api, b"", offset=11, size=10, digest=digest).status == 422
 

@@ -230,3 +230,17 @@ def test_of_a_draft_there_is_no_profile(api: Requests, project: str) -> None:
     version = api.post("/datasets", {"project": project, "name": "n"}).body["id"]
     reply = api.get(f"/datasets/{version}/profile")
     assert (reply.status, "finalized" in reply.body["error"]["hint"]) == (404, True)
+
+
+def test_a_version_gets_the_manifest_that_is_expected_or_stays_a_draft(api: Requests, project: str) -> None:
+    version = api.post("/datasets", {"project": project, "name": "d"}).body["id"]
+    stored = api.send("POST", "/blobs", body=b"x").body
+    entry = {"path": "a", "digest": stored["digest"], "size_bytes": 1}
+    api.post(f"/datasets/{version}/entries", {"put": [entry]})
+    refused = api.post(f"/datasets/{version}/finalize", {"manifest": "blake3:" + "0" * 64})
+    assert (refused.status, refused.body["error"]["code"]) == (409, "conflict")
+    assert api.get(f"/datasets/{version}").body["state"] == "open"
+    manifest = api.get(f"/datasets/{version}/manifest").body
+    expected = f"blake3:{blake3.blake3(manifest).hexdigest()}"
+    final = api.post(f"/datasets/{version}/finalize", {"manifest": expected}).body
+    assert (final["state"], final["manifest"]) == ("final", expected)

@@ -10,6 +10,7 @@ import blake3
 import pytest
 
 from orchestrator.blobs import open_objects
+from orchestrator.blobs.owner import claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,3 +145,14 @@ def test_a_projects_administrator_chooses_for_it_and_makes_no_storage(
     assert admin.put("/storages/choices", {"project": "other", "storage": storage[0]}).status == 403
     assert admin.put("/storages/mine", {"url": "/tmp/mine"}).status == 403  # noqa: S108  never made
     assert {each["project"] for each in admin.get("/storages/choices").body["items"]} == {f"{project}/a"}
+
+
+def test_a_place_of_another_server_or_another_name_is_refused(
+    api: Requests, project: str, storage: tuple[str, Path], tmp_path: Path
+) -> None:
+    name, root = storage
+    refused = api.put(f"/storages/{project}-again", {"url": str(root)})
+    assert (refused.status, name in refused.body["error"]["message"]) == (409, True)
+    claim(open_objects(str(tmp_path / "theirs")), database="another")
+    refused = api.put(f"/storages/{project}-theirs", {"url": str(tmp_path / "theirs")})
+    assert (refused.status, "retrain-owner.json" in refused.body["error"]["hint"]) == (409, True)

@@ -212,6 +212,17 @@ def test_files_elsewhere_are_linked_and_refused_with_credentials(retrain: Comman
     assert "credentials" in retrain("dataset", "link", version, "https://me:secret@localhost/x", code=2).stderr
 
 
+def test_a_storage_that_does_not_answer_is_named_when_garbage_is_collected(
+    retrain: Command, name: str, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    retrain("storage", "add", name, str(lake))
+    assert name not in retrain("dataset", "gc").stderr
+    away = lake.rename(tmp_path / "away")
+    assert name in retrain("dataset", "gc").stderr
+    away.rename(lake)
+
+
 def test_storages_are_made_and_chosen(retrain: Command, name: str, folder: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     lake.mkdir()

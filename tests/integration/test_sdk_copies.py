@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +32,7 @@ from orchestrator.errors import (
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.cache import Cache
 from orchestrator.sdk.copies.dataset_path import DatasetPath
+from orchestrator.sdk.copies.fetching import Fetcher
 from orchestrator.sdk.copies.local_copy import Subset, local_copy
 from orchestrator.sdk.session import session
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from agent.runs import RunDirectory
     from orchestrator.api.testing import RunningServer
+    from orchestrator.records.manifest import Entry
 
 
 @pytest.fixture(scope="module")
@@ -384,6 +387,29 @@ def test_a_file_that_is_opened_costs_one_block_and_its_bytes(client: Counting, v
     assert client.asked == []
     trees = Cache(Path(os.environ["RETRAIN_HOME"]) / "cache").trees()
     assert [(tree.name, tree.in_use) for tree in trees] == [(f"{version.id}.view", True)]
+
+
+def test_files_of_a_view_come_at_the_same_time_but_each_once(
+    client: Counting, version: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = DatasetPath.root(client, version.id)
+    paths = [root / "class1" / "07.bin", root / "class2" / "08.bin"]
+    met = threading.Barrier(len(paths), timeout=10)
+    fetch, fetched = Fetcher.fetch, []
+
+    def meet(self: Fetcher, entries: list[Entry]) -> None:
+        fetched.append([entry.path for entry in entries])
+        met.wait()
+        fetch(self, entries)
+
+    monkeypatch.setattr(Fetcher, "fetch", meet)
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda path: path.read_bytes(), paths * 2))
+    assert read == [(folder / str(path)).read_bytes() for path in paths] * 2
+    assert sorted(fetched) == [["class1/07.bin"], ["class2/08.bin"]]
+    kept = Cache(Path(os.environ["RETRAIN_HOME"]) / "cache")
+    assert not list(kept.folder.glob("*.making"))
+    assert len(list(kept.contents(f"{version.id}.view").entries())) == 2
 
 
 def test_a_view_is_like_a_path(client: Counting, version: Dataset, folder: Path) -> None:

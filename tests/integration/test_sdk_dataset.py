@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from orchestrator.api.testing import running_server
 from orchestrator.errors import (
     AlreadyExists,
     Conflict,
+    DigestMismatch,
     Forbidden,
     HeadMoved,
     InvalidPath,
@@ -30,6 +31,7 @@ from orchestrator.errors import (
 )
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.local_copy import local_copy
+from orchestrator.sdk.ingest import patience
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
@@ -190,6 +192,30 @@ def test_a_file_and_a_folder_of_one_name_are_refused(folder: Path, name: str) ->
     version.add_files(folder / "a.csv", dataset_path="a.csv")
     with pytest.raises(InvalidPath, match=r"a\.csv"):
         version.upload()
+
+
+def test_a_finalizing_whose_answer_is_lost_is_not_told_as_a_failure(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Client.post
+    waited: list[float | None] = []
+
+    def lose_first_answer(self: Client, path: str, body: object = None, **options: Any) -> object:  # noqa: ANN401
+        answer = post(self, path, body, **options)
+        if path.endswith("/finalize"):
+            waited.append(options["timeout_seconds"])
+            if len(waited) == 1:
+                raise ServerUnreachable("The line was cut.")
+        return answer
+
+    version = draft(name)
+    version.add_files(folder)
+    version.upload()
+    monkeypatch.setattr(patience, "PAUSES_SECONDS", (0.01,))
+    monkeypatch.setattr(Client, "post", lose_first_answer)
+    version.finalize()
+    assert version.is_final()
+    assert waited == [600.0, 600.0]
 
 
 def test_what_does_not_exist_is_not_found(name: str) -> None:
@@ -380,16 +406,40 @@ def test_a_damaged_file_is_named_and_mended(folder: Path, name: str, server: Run
     version.add_files(folder)
     version.finalize(auto_upload=True)
     assert version.verify() == []
-    for blob in stored_blobs(server):
-        stored = blob.read_bytes()
-        if content in stored:
-            blob.chmod(0o644)
-            blob.write_bytes(stored.replace(content, bytes(50_000)))
+    damage(server, content)
     assert [each["path"] for each in version.verify()] == ["precious.bin"]
     repaired = version.repair([folder])
     assert (repaired.mended, repaired.still_damaged) == (("precious.bin",), ())
     assert version.verify(sample=1.0) == []
     assert files(version.get_local_copy()) == files(folder)
+
+
+def test_the_next_version_heals_what_is_known_to_be_damaged(folder: Path, name: str, server: RunningServer) -> None:
+    (folder / "precious.bin").write_bytes(os.urandom(50_000))
+    first = draft(name)
+    first.add_files(folder)
+    first.finalize(auto_upload=True)
+    damage(server, (folder / "precious.bin").read_bytes())
+    assert [each["path"] for each in first.verify()] == ["precious.bin"]
+    second = draft(name)
+    (folder / "new.csv").write_text("new")
+    assert second.add_files(folder / "new.csv") == 1
+    with pytest.raises(DigestMismatch, match=r"precious\.bin") as refused:
+        second.finalize(auto_upload=True)
+    assert "repair" in str(refused.value.hint)
+    assert second.add_files(folder) == 1
+    assert second.add_files(folder) == 0
+    second.finalize(auto_upload=True)
+    assert (first.verify(), second.verify()) == ([], [])
+    assert files(second.get_local_copy()) == files(folder)
+
+
+def damage(server: RunningServer, content: bytes) -> None:
+    for blob in stored_blobs(server):
+        stored = blob.read_bytes()
+        if content in stored:
+            blob.chmod(0o644)
+            blob.write_bytes(stored.replace(content, bytes(len(content))))
 
 
 def test_a_version_travels_as_one_file(folder: Path, name: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from orchestrator.errors import (
     AlreadyExists,
     Conflict,
     DigestMismatch,
+    HeadMoved,
     InvalidPath,
     InvalidRequest,
     NoSpace,
@@ -29,12 +30,15 @@ from orchestrator.errors import (
 )
 from orchestrator.records.manifest import Entry, Kind, Manifest, encode_block, named, order
 from orchestrator.records.manifest_changes import edit
+from orchestrator.sdk.bundles import importing
 from orchestrator.sdk.bundles.bundle import export_version, import_version
 from orchestrator.sdk.bundles.file import BundleWriter
 from orchestrator.sdk.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator.sdk.bundles.contents import Bundle
 
 LARGE = 5 << 20
 
@@ -487,6 +491,28 @@ def test_files_that_came_in_packs_arrive_in_many_blocks(here: Client, there: Cli
     export_version(here, version["id"], tmp_path / "it.tar")
     got = import_version(there, tmp_path / "it.tar")
     assert got["manifest"] == version["manifest"]
+
+
+def test_an_import_that_another_version_overtakes_is_never_final(
+    here: Client, there: Client, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = make(here, name, {"a": b"1"})
+    export_version(here, version["id"], tmp_path / "it.tar")
+    put_origin = importing._put_origin
+
+    def overtake(client: Client, bundle: Bundle, *, version_id: str) -> None:
+        put_origin(client, bundle, version_id=version_id)
+        others.append(make(there, name, {"b": b"2"}, version="7.0.0"))
+        drafts.append(version_id)
+
+    others: list[dict[str, Any]] = []
+    drafts: list[str] = []
+    monkeypatch.setattr(importing, "_put_origin", overtake)
+    with pytest.raises(HeadMoved, match="would come to those"):
+        import_version(there, tmp_path / "it.tar")
+    assert versions(there, name) == others
+    told = there.get("/events/recent", subject=drafts[0])["items"]
+    assert [each["type"] for each in told if each["type"] == "dataset.finalized"] == []
 
 
 def test_an_import_that_fails_late_leaves_no_version(

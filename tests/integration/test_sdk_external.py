@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ from orchestrator import Dataset
 from orchestrator.api.testing import running_server
 from orchestrator.errors import DigestMismatch, Forbidden, InvalidRequest, NotFound, Unavailable
 from orchestrator.records.manifest import Kind
+from orchestrator.sdk.client import Client
 from orchestrator.sdk.ingest.external import fetch_external, find_external
 from orchestrator.sdk.session import session
 
@@ -198,4 +199,34 @@ def test_links_are_part_of_a_version(web: Web, tmp_path: Path, monkeypatch: pyte
         linked = {entry.path: entry for entry in version._draft.entries(below="far")}
         assert (linked["far/a.csv"].url, linked["far/a.csv"].etag) == (urls[1], "one")
         assert linked["far/b.csv"].size_bytes == 2
+        session.close()
+
+
+def test_many_links_are_compared_with_the_draft_in_few_requests(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        web.files[f"/data/{number}.csv"] = (b"x" * number, "")
+    urls = [f"{web.url}/data/{number}.csv" for number in range(30)]
+    with running_server(tmp_path / "server") as server:
+        monkeypatch.setenv("RETRAIN_URL", server.url)
+        monkeypatch.setenv("RETRAIN_TOKEN", server.token)
+        monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "home"))
+        version = Dataset.create("many links", "room")
+        assert version.add_external_files(urls[::2], dataset_path="far") == 15
+        version.upload()
+        web.files["/data/4.csv"] = (b"changed", "")
+        asked: list[str] = []
+        exchange = Client._exchange
+
+        def count(self: Client, request: Any) -> Any:  # noqa: ANN401  a request of the client's own
+            asked.append(request.path)
+            return exchange(self, request)
+
+        monkeypatch.setattr(Client, "_exchange", count)
+        assert version.add_external_files(urls, dataset_path="far") == 16
+        assert len(asked) <= 3
+        assert version.add_external_files(urls, dataset_path="far") == 0
+        version.finalize(auto_upload=True)
+        assert len(version.list_files()) == 30
         session.close()

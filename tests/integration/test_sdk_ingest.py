@@ -6,24 +6,29 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator import Dataset
 from orchestrator.api.testing import running_server
+from orchestrator.blobs import BlobStore
 from orchestrator.blobs.testing.servers import CuttingProxy
 from orchestrator.errors import Conflict, InvalidPath, NoSpace, ServerUnreachable
 from orchestrator.records.manifest import Kind
 from orchestrator.sdk.client import Client
-from orchestrator.sdk.ingest import patience, senders, steady, storing
+from orchestrator.sdk.copies.storages import Storages
+from orchestrator.sdk.ingest import direct, patience, senders, steady, storing
 from orchestrator.sdk.session import session
+from orchestrator.services.resumable_uploads import ArrivingUpload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.api.testing import RunningServer
+    from orchestrator.blobs import Span
 
 
 PACKED_BYTES = 100
@@ -395,6 +400,70 @@ def test_a_large_file_goes_on_after_cuts_where_it_was(folder: Path, name: str, p
     assert shown[-1] == (total, total, 4)
 
 
+def test_a_large_file_that_is_stored_under_another_name_is_not_copied(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, copied = BlobStore.put_stream_file, []
+
+    def count(self: BlobStore, file: Path, **options: Any) -> object:  # noqa: ANN401
+        copied.append(file.name)
+        return put(self, file, **options)
+
+    monkeypatch.setattr(BlobStore, "put_stream_file", count)
+    (folder / "large").write_bytes(os.urandom(storing.SMALL_BYTES + 1))
+    version = draft(name)
+    version.add_files(folder)
+    (folder / "large").rename(folder / "renamed")
+    assert version.sync_folder(folder)[:2] == (1, 1)
+    (folder / "same size").write_bytes(os.urandom(storing.SMALL_BYTES + 1))
+    assert version.add_files(folder) == 1
+    assert copied == ["large", "same size"]
+    assert files(committed(version).get_local_copy()) == files(folder)
+
+
+def test_a_storage_that_takes_longer_than_an_answer_may_is_waited_for(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_DIRECT", "0")
+    monkeypatch.setattr(patience, "PAUSES_SECONDS", (0.01,) * 3)
+    monkeypatch.setattr(senders, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(senders, "POLL_SECONDS", 0.1)
+    store, stores = ArrivingUpload.store, []
+
+    def store_slowly(self: ArrivingUpload, blobs: BlobStore) -> Span:
+        stores.append(self.path)
+        time.sleep(1.5)
+        return store(self, blobs)
+
+    monkeypatch.setattr(ArrivingUpload, "store", store_slowly)
+    (folder / "large").write_bytes(os.urandom(storing.SMALL_BYTES))
+    version = draft(name)
+    assert version.add_files(folder / "large") == 1
+    assert len(stores) == 1
+    assert files(committed(version).get_local_copy())["large"] == (folder / "large").read_bytes()
+
+
+def test_holes_stay_holes_through_the_server_and_in_the_copy(
+    server: RunningServer, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_DIRECT", "0")
+    size_bytes = (64 << 20) + 4321
+    with (folder / "sparse").open("wb") as sparse:
+        sparse.write(b"begin")
+        sparse.seek(20_000_000)
+        sparse.write(f"middle of {folder}".encode())
+        sparse.truncate(size_bytes)
+    version = draft(name)
+    version.add_files(folder / "sparse")
+    blobs = [path for path in Path(server.settings.blobs_url).rglob("*") if path.is_file()]
+    (stored,) = [path for path in blobs if path.stat().st_size == size_bytes]
+    monkeypatch.setattr(Storages, "fetch", lambda _self, entries, **_: entries)  # nothing is copied past the server
+    copied = committed(version).get_local_copy() / "sparse"
+    for place in (stored, copied):
+        assert place.stat().st_blocks * 512 < 4 << 20
+        assert place.read_bytes() == (folder / "sparse").read_bytes()
+
+
 def test_small_files_are_sent_again_after_cuts(folder: Path, name: str, proxy: CuttingProxy) -> None:
     for number in range(64):
         (folder / f"{number}").write_bytes(os.urandom(100_000))
@@ -506,10 +575,10 @@ def test_a_directory_that_is_not_the_servers_is_not_written_to(
         client.put("/storages/elsewhere", {"url": str(tmp_path / "elsewhere")})
         client.put("/storages/choices", {"project": "room", "dataset": name, "storage": "elsewhere"})
     marker = tmp_path / "elsewhere" / "retrain-store.json"
-    assert senders.find_direct(session.client, version_id=draft(name).id, patience=patience.Patience()) is not None
+    assert direct.find_direct(session.client, version_id=draft(name).id, patience=patience.Patience()) is not None
     content = marker.read_text()
     marker.write_text('{"id": "another"}')
-    assert senders.find_direct(session.client, version_id=draft(name).id, patience=patience.Patience()) is None
+    assert direct.find_direct(session.client, version_id=draft(name).id, patience=patience.Patience()) is None
     marker.write_text(content)
     version = draft(name)
     version.add_files(folder)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import InvalidPath
 from orchestrator.records.manifest import order
 from orchestrator.sdk.ingest.refused import Refused
-from orchestrator.sdk.ingest.scan import Selection, scan
+from orchestrator.sdk.ingest.scan import Selection, scan, unusable
 
 
 @pytest.fixture
@@ -122,6 +122,28 @@ def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff.csv")).write_text("x")
     with pytest.raises(InvalidPath, match="not valid UTF-8"):
         names(folder)
+
+
+def test_a_path_that_is_too_long_is_refused_and_the_others_are_named(folder: Path) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        for _ in range(14):  # longer than the system takes at once: step by step
+            os.mkdir("d" * 230, dir_fd=here)
+            inner = os.open("d" * 230, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=here))
+    finally:
+        os.close(here)
+    with pytest.raises(InvalidPath, match=r"longer than 3072 bytes") as refused:
+        names(folder)
+    assert refused.value.hint
+    assert names(folder, recursive=False) == ["a.csv"]
+
+
+def test_what_cannot_be_read_says_what_to_do(folder: Path) -> None:
+    for error in (FileNotFoundError(2, "No such file"), PermissionError(13, "Permission denied")):
+        assert unusable(str(folder / "a.csv"), error).hint
 
 
 def test_a_file_outside_its_base_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from orchestrator.services.blobs import (
     absent_blobs,
     admit_upload,
     forget_blob,
+    known_sizes,
     list_locations,
     locate_blob,
     pin_blobs,
@@ -35,6 +36,7 @@ from orchestrator.wire import (
     MissingBlobs,
     Registered,
     RegisterObject,
+    Sizes,
     StoredBlob,
 )
 
@@ -63,6 +65,12 @@ def missing(body: Digests, caller: Uploader) -> Response:
     return answer(MissingBlobs(missing=tuple(named(digest) for digest in digests if digest in absent)))
 
 
+@router.post("/sizes", response_model=Sizes)
+def sizes(body: Sizes, caller: Uploader) -> Response:
+    """Say which of these sizes some large file has that is stored: one of another size is new in any case."""
+    return answer(Sizes(sizes=tuple(caller.read(known_sizes, sizes=body.sizes))))
+
+
 @router.post("/locations", response_model=BlobLocations)
 def locations(body: Digests, caller: Reader) -> Response:
     """Say where blobs lie, for who reads them straight from their storages; those that are missing are left out."""
@@ -75,7 +83,9 @@ def register(body: RegisterObject, caller: Uploader) -> Response:
     stored, placed = check_object(body)
     with caller.parts.storages.holding(stored.storage, stored.path):
         check_there(caller.parts.storages.of(stored.storage), stored=stored, placed=placed)
-        return answer(Registered(new_blobs=caller.write(record_object, stored=stored, blobs=placed)))
+        registered = caller.write(record_object, stored=stored, blobs=placed)
+        caller.parts.storages.require_kept(stored.storage, stored.path, part_bytes=stored.part_bytes)
+        return answer(Registered(new_blobs=registered))
 
 
 @router.post("/collect", response_model=Collected)
@@ -154,4 +164,5 @@ def _settle(caller: Caller, *, storage: str, writer: BlobWriter) -> StoredBlob:
             stored=StoredObject(storage, blob.path, blob.size_bytes),
             blobs=[PlacedAt(raw(blob.digest), 0, blob.size_bytes)],
         )
+        caller.parts.storages.require_kept(storage, blob.path)
     return StoredBlob(digest=blob.digest, size_bytes=blob.size_bytes, sha256=blob.sha256)

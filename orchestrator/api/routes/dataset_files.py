@@ -15,9 +15,10 @@ from orchestrator.api.streams import BYTES_ANSWER, answer_octets, answer_stream
 from orchestrator.records.dataset import DatasetVersion, EntryChange, ManifestEntry, Storage
 from orchestrator.services.compare_datasets import compare_datasets
 from orchestrator.services.dataset_entries import edit_entries
+from orchestrator.services.lost_files import list_lost
 from orchestrator.services.read_datasets import get_blocks, get_entry, get_files, list_entries, storage_of
 from orchestrator.services.verify_dataset import begin_verify, verify_files
-from orchestrator.wire import Blocks, EditEntries, Page, Verified, VerifyDataset
+from orchestrator.wire import Blocks, EditEntries, MissingBlobs, Page, Verified, VerifyDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,12 @@ def blocks(version_id: Key, body: Blocks, caller: Reader) -> Response:
     """Get blocks of a version's manifest in the order asked, each after its length: four bytes, little-endian."""
     found = caller.read(get_blocks, version_id=version_id, digests=[bytes.fromhex(digest) for digest in body.digests])
     return answer_octets(b"".join(part for block in found for part in (_LENGTH.pack(len(block)), block)))
+
+
+@router.get("/{version_id}/missing", response_model=MissingBlobs)
+def missing(version_id: Key, caller: Reader) -> Response:
+    """Tell which of a version's blobs turned out to be damaged and were not stored again."""
+    return answer(caller.read(list_lost, version_id=version_id))
 
 
 @router.get("/{version_id}/diff", response_model=Page[EntryChange])

@@ -33,6 +33,7 @@ from orchestrator.wire import (
     CreateDataset,
     EditDataset,
     EditTags,
+    Finalize,
     Freed,
     Lineage,
     Page,
@@ -144,16 +145,18 @@ def delete(
 
 
 @router.post("/{version_id}/finalize", response_model=DatasetVersion)
-def finalize(version_id: Key, caller: Editor) -> Response:
+def finalize(version_id: Key, caller: Editor, body: Finalize | None = None) -> Response:
     """Close a draft for ever and make it its dataset's newest version.
 
     Where another became the newest since, the draft's changes are applied to that one; where both touched the same
-    paths the answer is 409 `head_moved`, which names them, and the draft stays as it is.
+    paths the answer is 409 `head_moved`, which names them, and the draft stays as it is. So does one that would get
+    another manifest than the one that the body names.
     """
+    expected = body.manifest if body is not None else None
     return caller.post_in_steps(
         lambda one: finalize_in_steps(
-            prepare=lambda: one.read(prepare_finalize, version_id=version_id),
-            carry_out=lambda plan: one.post(finalize_dataset, version_id=version_id, plan=plan),
+            prepare=lambda: one.read(prepare_finalize, version_id=version_id, expected=expected),
+            carry_out=lambda plan: one.post(finalize_dataset, version_id=version_id, plan=plan, expected=expected),
         )
     )
 

@@ -68,7 +68,7 @@ def create(name: StorageName, body: CreateStorage, caller: Administrator) -> Res
         )
     objects = open_objects(url)
     try:
-        identity = objects.identity(create=True) or ""
+        identity = caller.parts.storages.take(objects)
     except Unavailable as error:
         if objects.local_path("x") is None:
             raise

@@ -61,10 +61,11 @@ async def go_on(  # noqa: PLR0913  a part of an upload has many parts
 
 
 def _state(caller: Caller, *, digest: str) -> UploadState:
-    received = caller.parts.uploads.received(digest, sender=caller.principal.id)
+    uploads, sender = caller.parts.uploads, caller.principal.id
+    busy, received = uploads.is_busy(digest, sender=sender), uploads.received(digest, sender=sender)
     digests = [raw(digest)]
     stored = not caller.read(absent_blobs, digests=digests) and not caller.write(pin_blobs, digests=digests)
-    return UploadState(received_bytes=received, stored=stored)
+    return UploadState(received_bytes=received, stored=stored, busy=busy and not stored)
 
 
 def _settle(caller: Caller, *, storage: str, digest: str, upload: ArrivingUpload) -> bool:
@@ -79,4 +80,5 @@ def _settle(caller: Caller, *, storage: str, digest: str, upload: ArrivingUpload
             stored=StoredObject(storage, span.path, span.size_bytes, span.part_bytes),
             blobs=[PlacedAt(raw(digest), 0, span.size_bytes)],
         )
+        caller.parts.storages.require_kept(storage, span.path, part_bytes=span.part_bytes)
     return True

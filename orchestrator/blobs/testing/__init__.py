@@ -20,10 +20,11 @@ import pytest
 
 from orchestrator.blobs import packs, parts
 from orchestrator.blobs.objects import CHUNK_BYTES
+from orchestrator.blobs.owner import claim
 from orchestrator.blobs.pack_index import read_index
 from orchestrator.blobs.spans import Span, object_path, part_path
 from orchestrator.blobs.store import BlobStore
-from orchestrator.errors import DigestMismatch, InvalidPath, NotFound, Unavailable
+from orchestrator.errors import Conflict, DigestMismatch, InvalidPath, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +202,19 @@ class ObjectStoreContract:
             found = set(pool.map(lambda _: open_again().identity(create=True), range(4)))
         assert found == {objects.identity(create=False)}
 
+    def test_the_first_of_several_small_objects_stays(
+        self, objects: Objects, open_again: Callable[[], Objects]
+    ) -> None:
+        assert objects.put_first("a/b", b"first") == b"first"
+        assert open_again().put_first("a/b", b"second") == b"first"
+
+    def test_a_store_is_one_databases_alone(self, objects: Objects, open_again: Callable[[], Objects]) -> None:
+        claim(objects, database="one")
+        claim(open_again(), database="one")
+        with pytest.raises(Conflict, match="another server"):
+            claim(open_again(), database="two")
+        assert paths_in(objects) == []
+
     def test_a_blob_is_read_as_it_was_stored(self, store: BlobStore) -> None:
         data = os.urandom(3 * CHUNK_BYTES + 1)
         stored = store.put([data[:5], data[5:]], sha256=True)
@@ -281,6 +295,21 @@ class ObjectStoreContract:
         large.write_bytes(data)
         parts.send_parts(objects, large, span=span, digest=digest_of(data), on_bytes=None)
         assert b"".join(BlobStore(objects).read(span, digest=digest_of(data))) == data
+
+    def test_a_file_that_changes_while_it_is_sent_harms_nothing_that_another_stored(
+        self, store: BlobStore, objects: Objects, large: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = large.read_bytes()
+        digest, size_bytes, prefixes = parts.hash_in_parts(large)
+        assert (digest, size_bytes) == (digest_of(data), len(data))
+        span = Span("parts/x", 0, size_bytes, _PART_BYTES)
+        parts.send_parts(objects, large, span=span, digest=digest, prefixes=prefixes, on_bytes=None)
+        monkeypatch.setattr(objects, "listing", lambda _: iter(()))  # it was asked before the other was done
+        for place in (0, _PART_BYTES + 1, len(data) - 1):
+            large.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+            with pytest.raises(InvalidPath, match="changed"):
+                parts.send_parts(objects, large, span=span, digest=digest, prefixes=prefixes, on_bytes=None)
+            assert b"".join(store.read(span, digest=digest)) == data
 
     def test_small_blobs_travel_in_packs(self, store: BlobStore) -> None:
         blobs = {digest_of(data): data for data in (os.urandom(number % 2000) for number in range(300))}

@@ -12,7 +12,6 @@ from orchestrator.errors import (
     AlreadyExists,
     Conflict,
     Forbidden,
-    HeadMoved,
     InvalidRequest,
     NotFound,
     OrchestratorError,
@@ -109,12 +108,8 @@ def _fill(client: Client, bundle: Bundle, *, version_id: str, progress: Progress
     _put_origin(client, bundle, version_id=version_id)
     for report in bundle.head["reports"]:
         client.post(f"{path}/reports", report, repeatable=True)
-    record: dict[str, Any] = client.post(f"{path}/finalize", timeout_seconds=_FINALIZE_SECONDS)
-    if record["manifest"] != manifest:
-        raise HeadMoved(
-            f"Another version of {record['name']} was finalized while {record['version']} was imported.",
-            hint="Import it again.",
-        )
+    # With this digest or not at all: a version that was mixed with another one must never be final, not for a moment.
+    record: dict[str, Any] = client.post(f"{path}/finalize", {"manifest": manifest}, timeout_seconds=_FINALIZE_SECONDS)
     return record
 
 

@@ -6,6 +6,7 @@ datasets/<id>.view/           files of a version that were opened one by one
 datasets/<name>.files         what it consists of
 datasets/<name>.lock          shared by those who use it; its time is that of the last use
 datasets/<name>.making        held by whoever makes it; says how many bytes he may add to the cache
+datasets/<id>.view.<blob>.making  the same for one file of a view
 datasets/<name>.pin-<random>  link to a file: while that exists, the tree is in use
 datasets/.<name>.draft/       a tree that is being made
 datasets/.gone-<random>       a tree that is being removed
@@ -138,11 +139,28 @@ class Cache:
             yield descriptor
 
     @contextlib.contextmanager
+    def fetching(self, name: str, *, blob: str) -> Iterator[int]:
+        """Be the only one who fetches a file into a view, whose others come at the same time; yields as `making` does.
+
+        Args:
+            name: of the view.
+            blob: what the file's bytes are called.
+        """
+        lock = self.making_lock(f"{name}.{blob}")
+        with locks.alone(lock) as descriptor:
+            if descriptor is None:
+                raise AssertionError(lock)  # it was waited for
+            try:
+                yield descriptor
+            finally:
+                lock.unlink(missing_ok=True)  # there may be very many
+
+    @contextlib.contextmanager
     def room(self, making: int, *, size_bytes: int) -> Iterator[None]:
         """Add bytes to the cache while the context lasts; trees that nobody uses give way to them first.
 
         Args:
-            making: what `making` yielded.
+            making: what `making` or `fetching` yielded.
             size_bytes: how many at most.
         """
         with self.ledger.opened() as account:

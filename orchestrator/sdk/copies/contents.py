@@ -99,7 +99,7 @@ class Contents:
                 yield from decode_block(file.read(length))
 
     def append(self, entries: list[Entry]) -> None:
-        """Add what a view has fetched; the caller alone writes to it."""
+        """Add what a view has fetched. Several may do so at once: each adds with one write at the end of the file."""
         block = encode_block(entries)
         with self.path.open("ab", buffering=0) as file:
             file.write(_LENGTH.pack(len(block)) + block)

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     ServerFailed,
     ServerUnreachable,
 )
+from orchestrator.holes import SparseWriter
 from orchestrator.records.manifest import Kind, named
 from orchestrator.sdk.copies.storages import Storages
 
@@ -175,7 +176,9 @@ class Fetcher:
         try:
             with self._blobs.incoming() as draft:
                 with draft.open("xb") as target:
-                    self._client.download(f"/blobs/{named(entry.digest)}", target, on_bytes=take)
+                    writer = SparseWriter(target)
+                    self._client.download(f"/blobs/{named(entry.digest)}", writer, on_bytes=take)
+                    writer.finish()
                 _require(hasher.digest(), entry=entry)
                 self._blobs.adopt(draft, entry)
         except BaseException:

@@ -113,7 +113,10 @@ def disk_errors(place: Path) -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise NoSpace(f"The disk that holds {place} is full.", hint="Free space there and try again.") from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise InvalidPath(f"{place} cannot be written to: {error.strerror}.") from error
+            raise InvalidPath(
+                f"{place} cannot be written to: {error.strerror}.",
+                hint="Look at its rights, or set RETRAIN_HOME to a folder that is yours.",
+            ) from error
         raise
     except NoSpace as error:
         raise NoSpace(f"The disk that holds {place} is full.", hint="Free space there and try again.") from error
@@ -144,7 +147,10 @@ def _write_contents(  # noqa: PLR0913  what it is made of
     summary = contents.write(blocks, version_id=version_id, title=title, subset=str(subset))
     if not summary.files and subset.patterns and subset.part in {None, 0}:
         contents.remove()
-        raise NotFound(f"{title} has no file that matches {' or '.join(map(repr, subset.patterns))}.")
+        raise NotFound(
+            f"{title} has no file that matches {' or '.join(map(repr, subset.patterns))}.",
+            hint=f"See which files it has: retrain dataset show {version_id} --files",
+        )
 
 
 def _all_blocks(files: VersionFiles) -> Iterator[bytes]:

@@ -40,7 +40,7 @@ def local_file(client: Client, version_id: str, entry: Entry, *, cache: Cache) -
     file = cache.tree(name) / check_path(entry.path)
     with disk_errors(cache.root), cache.used(name):
         if not _is_there(file, entry):
-            with cache.making(name) as making:
+            with cache.fetching(name, blob=key_of(entry).hex()) as making:
                 if not _is_there(file, entry):
                     _fetch(client, entry, cache=cache, making=making, file=file, name=name)
     return file

@@ -10,6 +10,7 @@ from orchestrator.sdk.client import segment
 from orchestrator.sdk.datasets.filling import Filling
 from orchestrator.sdk.datasets.notes import Notes
 from orchestrator.sdk.datasets.reading import Reading
+from orchestrator.sdk.lasting import ANSWER_SECONDS, post_lasting
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Dataset(Filling, Reading, Notes):
             "parents": ids,
             "squash": True,
         }
-        squashed = cls(session.client().post("/datasets", body))
+        squashed = cls(post_lasting(session.client(), "/datasets", body))
         squashed.finalize()
         return squashed
 
@@ -338,7 +339,8 @@ class Dataset(Filling, Reading, Notes):
                     auto_create=False,
                 ).id
             ]
-        freed = [client.delete(f"/datasets/{each}?force={'true' if force else 'false'}") for each in ids]
+        query = f"force={'true' if force else 'false'}"
+        freed = [client.delete(f"/datasets/{each}?{query}", timeout_seconds=ANSWER_SECONDS) for each in ids]
         return {name: sum(each[name] for each in freed) for name in ("files", "size_bytes")}
 
 

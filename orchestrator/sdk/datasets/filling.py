@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import Conflict
 from orchestrator.sdk.datasets.record import VersionRecord
+from orchestrator.sdk.lasting import post_lasting
 from orchestrator.sdk.session import session
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class Filling(VersionRecord):
         Raises:
             HeadMoved: the other version changed the same files; the message names them, and the draft stays.
             Conflict: it is final already, or something was not sent.
+            DigestMismatch: the stored bytes of files that it takes over are damaged; the message names them.
         """
         if self._draft and not auto_upload:
             raise Conflict(
@@ -174,8 +176,8 @@ class Filling(VersionRecord):
             )
         if self._draft:
             self._draft.send(progress=progress)
-        self._record = session.client().post(f"{self._path}/finalize")
         self._draft.forget()
+        self._record = post_lasting(session.client(), f"{self._path}/finalize")
 
     def publish(self) -> None:
         """Mark a final version as one that others may rely on: it is not deleted without being forced.

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ServerFailed
-from orchestrator.records.manifest import Manifest
+from orchestrator.records.manifest import Manifest, raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ class VersionFiles:
         self._client = client
         self._path = f"/datasets/{version_id}"
         self._manifest: Manifest | None = None
+        self._lost: frozenset[bytes] | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -37,9 +38,16 @@ class VersionFiles:
             self._manifest = Manifest.decode(self._client.get_bytes(f"{self._path}/manifest"))
         return self._manifest
 
+    @property
+    def lost(self) -> frozenset[bytes]:
+        """Digests of this version whose stored bytes are known to be damaged: the server lacks them."""
+        if self._lost is None:
+            self._lost = frozenset(map(raw, self._client.get(f"{self._path}/missing")["missing"]))
+        return self._lost
+
     def forget(self) -> None:
         """Ask anew: the draft was changed."""
-        self._manifest = None
+        self._manifest = self._lost = None
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry of a path, or None."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from functools import partial
+from posixpath import commonpath
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.records.manifest import Entry, Kind, named
+from orchestrator.records.manifest import NO_DIGEST, Entry, Kind, named, order
 from orchestrator.sdk.datasets.version_files import VersionFiles
 from orchestrator.sdk.ingest.adding import Adding, Counted
 from orchestrator.sdk.ingest.changes import Changes, Run, batches, is_removal, removal
+from orchestrator.sdk.ingest.direct import Chosen
 from orchestrator.sdk.ingest.patience import Patience
 from orchestrator.sdk.ingest.scan import Selection
-from orchestrator.sdk.ingest.senders import Asking, Chosen
+from orchestrator.sdk.ingest.senders import Asking
 from orchestrator.sdk.ingest.storing import Storing
 from orchestrator.sdk.meter import Meter, Progress
 from orchestrator.sdk.session import cache_directory
@@ -28,6 +30,8 @@ __all__ = ["Counted", "Draft", "Progress"]
 
 BATCH_ENTRIES = 10_000
 """What a request may change."""
+_FEW_ENTRIES = 8
+"""So few are asked for one by one: the folder around them may be large."""
 _EXECUTABLE, _PLAIN = 0o755, 0o644
 _WILD = frozenset("*?[")
 
@@ -124,9 +128,8 @@ class Draft:
             for entry in find_external(url, wildcards=wildcards, prefix=prefix, recursive=recursive)
         }
         run, added, modified = Run(), 0, 0
-        ordered = sorted(found.values(), key=lambda entry: entry.path.replace("/", "\0"))
-        for entry in ordered:
-            before = self.at(entry.path)
+        ordered = sorted(found.values(), key=lambda entry: order(entry.path))
+        for entry, before in self._with_present(ordered):
             if before == entry:
                 continue
             added, modified = added + (before is None), modified + (before is not None)
@@ -215,6 +218,8 @@ class Draft:
         else:
             there = self.at(selection.alone)
             entries = iter(() if there is None else (there,))
+        if lost := self._on_server().lost:
+            entries = _without_lost_bytes(entries, lost)
         adding = Adding(
             selection,
             entries=entries,
@@ -227,9 +232,24 @@ class Draft:
         sender = Chosen(self._client_of, version_id=self._version_id, patience=patience)
         with Storing(sender, asking=asking, patience=patience, meter=Meter(progress), take=adding.take) as storing:
             runs = adding.run(storing)
+        if lost:
+            self.forget()  # some of it is stored again
         for run in runs:
             self._changes.note(run)
         return adding.counted
+
+    def _with_present(self, ordered: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | None]]:
+        """Yield entries, which are in order, each with what the draft has under its path."""
+        if len(ordered) <= _FEW_ENTRIES:
+            yield from ((entry, self.at(entry.path)) for entry in ordered)
+            return
+        present = self.entries(below=commonpath((ordered[0].path, ordered[-1].path)) or None)
+        there = next(present, None)
+        for entry in ordered:
+            key = order(entry.path)
+            while there is not None and order(there.path) < key:
+                there = next(present, None)
+            yield entry, there if there is not None and there.path == entry.path else None
 
     def _matching(self, pattern: str | None, *, recursive: bool) -> Iterator[Entry]:
         if pattern is None:
@@ -253,6 +273,11 @@ class Draft:
         if self._files is None or client is not self._files_client:
             self._files, self._files_client = VersionFiles(client, self._version_id), client
         return self._files
+
+
+def _without_lost_bytes(entries: Iterator[Entry], lost: frozenset[bytes]) -> Iterator[Entry]:
+    """Yield entries; those of which the server lost the bytes match no file, so that these are stored again."""
+    return (entry._replace(digest=NO_DIGEST) if entry.digest in lost else entry for entry in entries)
 
 
 def _sent(entry: Entry) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import Conflict, DigestMismatch
 from orchestrator.records.manifest import named
 from orchestrator.sdk.ingest.patience import PASSING, Patience
-from orchestrator.sdk.ingest.senders import ANSWER_SECONDS, PACK_BYTES, PIECE_BYTES, Asking, ThroughServer
+from orchestrator.sdk.ingest.senders import ANSWER_SECONDS, PACK_BYTES, PIECE_BYTES, Asking, ThroughServer, arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ class KnownBlobs:
     def _send_pieces(self, digest: str, *, size_bytes: int, read: Read) -> None:
         """Send a large blob, going on where an earlier try was cut."""
         path, tries = f"/blobs/{digest}/upload", 0
-        state = self._patience.during(lambda: self._client.get(path))
+        state = arrived(self._client, path, size_bytes=size_bytes, patience=self._patience)
         while not state["stored"]:
             done = state["received_bytes"]
             try:
@@ -95,7 +95,7 @@ class KnownBlobs:
             except (*PASSING, Conflict) as error:  # a conflict: what was sent before a cut has arrived after all
                 tries += 1
                 self._patience.wait(tries, error)
-                state = self._patience.during(lambda: self._client.get(path))
+                state = arrived(self._client, path, size_bytes=size_bytes, patience=self._patience)
 
 
 def check(chunks: Iterator[bytes] | list[bytes], *, digest: bytes, size_bytes: int) -> None:

@@ -42,6 +42,10 @@ class Patience:
         if tries > len(PAUSES_SECONDS) or self._ended.wait(PAUSES_SECONDS[tries - 1]):
             raise error
 
+    def rest(self, seconds: float) -> bool:
+        """Wait for something that goes on elsewhere; return False where the work has failed meanwhile."""
+        return not self._ended.wait(seconds)
+
     def during(self, call: Callable[[], T]) -> T:
         """Return what a call returns that may be made twice.
 

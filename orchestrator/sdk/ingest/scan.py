@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InvalidPath
-from orchestrator.records.paths import check_path
+from orchestrator.records.paths import NAME_MAX_BYTES, PATH_MAX_BYTES, check_path
 from orchestrator.sdk.ingest.refused import Refused
 from orchestrator.sdk.notices import say
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Matches = Callable[[str], object]
 
 _NAME = attrgetter("name")
+_SHORT_CHARACTERS = (PATH_MAX_BYTES - NAME_MAX_BYTES) // 4
+"""Of a folder's path in the dataset: with four bytes for each, no file in it has a path that is too long."""
 
 
 class Found(NamedTuple):
@@ -174,9 +176,10 @@ class _Walk:
         frames = [_Frame(iter(self._listing(root) or ()), "", (root,))]
         while frames:
             listing, below, above = frames[-1]
+            deep = len(head) + len(below) > _SHORT_CHARACTERS
             for entry in listing:
                 name = entry.name
-                if not name.isascii() and not self._is_utf8(head + below + name):
+                if (deep or not name.isascii()) and not self._is_usable(head + below + name):
                     continue
                 try:
                     if not entry.is_file(follow_symlinks=False):
@@ -227,8 +230,8 @@ class _Walk:
             _say_alike(folder, [entry.name for entry in entries])
         return entries
 
-    def _is_utf8(self, path: str) -> bool:
-        """Refuse a name that is not; all else that `check_path` looks for no folder can hold."""
+    def _is_usable(self, path: str) -> bool:
+        """Refuse a path that is too long or no UTF-8; all else that `check_path` looks for no folder can hold."""
         try:
             check_path(path)
         except InvalidPath as error:
@@ -263,9 +266,9 @@ class _Walk:
 def unusable(path: str, error: OSError | RuntimeError) -> InvalidPath:
     """Return the error of a file or folder that cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return InvalidPath(f"{path} is not there.")
+        return InvalidPath(f"{path} is not there.", hint="Look at how it is written; or it was removed meanwhile.")
     reason = getattr(error, "strerror", None) or error
-    return InvalidPath(f"{path} cannot be read: {reason}.")
+    return InvalidPath(f"{path} cannot be read: {reason}.", hint="Look at its rights: you must be able to read it.")
 
 
 def _no_file(path: str) -> InvalidPath:

@@ -1,8 +1,4 @@
-"""Two ways for bytes to get to where a version's bytes go.
-
-`Direct` writes them into the storage itself, where this process can, and tells the server what lies where.
-`ThroughServer` sends them to the server: small ones in packs, large ones in pieces, going on after a cut where it was.
-"""
+"""Bytes on their way to the server: small ones in packs, large ones in pieces, going on after a cut where it was."""
 
 from __future__ import annotations
 
@@ -10,15 +6,13 @@ import hashlib
 import json
 import os
 import struct
-from functools import partial
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.errors import Conflict, DigestMismatch, Forbidden, OrchestratorError
+from orchestrator.errors import Conflict, DigestMismatch
 from orchestrator.records.manifest import named, raw
-from orchestrator.sdk.attempt import attempt_directory
 from orchestrator.sdk.blobs import store_file
 from orchestrator.sdk.ingest.patience import PASSING
 from orchestrator.sdk.ingest.scan import unusable
@@ -28,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from orchestrator.blobs import BlobStore, Pack
     from orchestrator.sdk.client import Client
     from orchestrator.sdk.ingest.patience import Patience
     from orchestrator.sdk.ingest.steady import Steady
@@ -43,6 +36,8 @@ UNASKED_BYTES = 1 << 20
 """So little is sent without asking whether it is missing: that costs less than the question."""
 ANSWER_SECONDS = 600.0
 """Of pieces and packs: the server reads a large file once more before it says that it has it."""
+POLL_SECONDS = 2.0
+"""Between questions whether the server has put a large file into its place."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -99,6 +94,11 @@ class Asking:
         client = self._client_of()
         answer = self._patience.during(lambda: client.post("/blobs/missing", body, repeatable=True))
         return {raw(name) for name in answer["missing"]}
+
+    def knows_size(self, size_bytes: int) -> bool:
+        """Tell whether a large file of this size is stored; one of another size is new."""
+        client, body = self._client_of(), {"sizes": [size_bytes]}
+        return bool(self._patience.during(lambda: client.post("/blobs/sizes", body, repeatable=True))["sizes"])
 
 
 class ThroughServer:
@@ -184,7 +184,7 @@ class ThroughServer:
     def _send_pieces(self, steady: Steady, *, digest: str, on_bytes: OnBytes) -> None:
         client, path, size_bytes = self._client_of(), f"/blobs/{digest}/upload", steady.status.st_size
         counted, tries = 0, 0
-        state = self._patience.during(lambda: client.get(path))
+        state = arrived(client, path, size_bytes=size_bytes, patience=self._patience)
         while True:
             done = size_bytes if state["stored"] else state["received_bytes"]
             on_bytes(done - counted)
@@ -207,135 +207,24 @@ class ThroughServer:
             except (*PASSING, Conflict) as error:  # a conflict: what was sent before a cut has arrived after all
                 tries += 1
                 self._patience.wait(tries, error)
-                state = self._patience.during(lambda: client.get(path))
+                state = arrived(client, path, size_bytes=size_bytes, patience=self._patience)
 
 
-class Direct:
-    """Writes bytes into a storage that this process sees itself.
-
-    Args:
-        store: the storage.
-        name: what the server calls it.
-        client_of: returns what speaks for this process at the moment.
-        patience: how to go on when the server is away.
-    """
-
-    def __init__(self, store: BlobStore, *, name: str, client_of: Callable[[], Client], patience: Patience) -> None:
-        self._store = store
-        self._name = name
-        self._client_of = client_of
-        self._patience = patience
-        self._asking = Asking(client_of, patience=patience)
-
-    def store_small(self, blobs: Sequence[bytes], *, held: Sequence[bytes | None]) -> list[bytes]:
-        """Write a pack."""
-        digests, new = hashed(blobs, held=held)
-        missing = self._asking.missing(new)
-        if missing:
-            with self._store.packs(on_pack=self._register_pack) as packs:
-                for digest, data in new.items():
-                    if digest in missing:
-                        packs.add(named(digest), data)
-        return digests
-
-    def store_large(self, steady: Steady, *, held: bytes | None, on_bytes: OnBytes) -> bytes:
-        """Copy the file into a directory, hashing it on the way; elsewhere hash it first and ask.
-
-        A file that may be the one that is there is hashed first in any case: that costs less than a copy.
-        """
-        file, size_bytes = Path(steady.file), steady.status.st_size
-        is_directory = self._store.objects.local_path("x") is not None
-        if held is not None or not is_directory:
-            digest = hash_large(steady.file, on_bytes=lambda _: on_bytes(0))
-            if digest == held or (not is_directory and not self._asking.missing([digest])):
-                on_bytes(size_bytes)
-                return digest
-            steady.check()
-        if is_directory:
-            name, span = self._store.put_stream_file(file, on_bytes=on_bytes)
-        else:
-            name = named(digest)
-            span = self._store.put_file(file, digest=name, size_bytes=size_bytes, on_bytes=on_bytes)
-        # Registered even if the file changed meanwhile: what is stored is something, and collected when unused.
-        blob = {"digest": name, "offset": 0, "size_bytes": span.size_bytes}
-        self._register(
-            {"path": span.path, "size_bytes": span.size_bytes, "part_bytes": span.part_bytes, "blobs": [blob]}
-        )
-        return raw(name)
-
-    def _register_pack(self, pack: Pack) -> None:
-        blobs = [{"digest": each.digest, "offset": each.offset, "size_bytes": each.size_bytes} for each in pack.blobs]
-        self._register({"path": pack.path, "size_bytes": pack.size_bytes, "blobs": blobs})
-
-    def _register(self, body: dict[str, Any]) -> None:
-        client = self._client_of()
-        self._patience.during(lambda: client.post("/blobs/objects", {"storage": self._name} | body, repeatable=True))
-
-
-def find_direct(client_of: Callable[[], Client], *, version_id: str, patience: Patience) -> Direct | None:
-    """Return what writes a version's bytes straight to where they go; None where this process cannot.
-
-    It can where it sees the same place as the server, which the marker in it shows, and may write there. In a directory
-    it must be the same user, too: the server has to tidy up what was written.
-    """
-    if os.environ.get("RETRAIN_DIRECT") == "0" or attempt_directory() is not None or find_spec("blake3") is None:
-        return None
-    from orchestrator.blobs import BlobStore  # noqa: PLC0415  it needs BLAKE3
-
-    client = client_of()
-    storage = patience.during(lambda: client.get(f"/datasets/{version_id}/storage"))
-    try:
-        store = BlobStore(storage["url"])
-        place = store.objects.local_path("x")
-        if place is not None and not _is_ours(place.parent):
-            return None
-        if store.objects.identity(create=False) != storage["identity"]:
-            return None
-    except OrchestratorError:
-        return None  # no library, no credentials, no way there: the server has all of them
-    return Direct(store, name=storage["name"], client_of=client_of, patience=patience)
-
-
-class Chosen:
-    """The better way, looked for when there is something to store.
+def arrived(client: Client, path: str, *, size_bytes: int, patience: Patience) -> dict[str, Any]:
+    """Return how far a large upload has come; while the server puts all of it into a slow storage, wait for that.
 
     Args:
-        client_of: returns what speaks for this process at the moment.
-        version_id: of the draft.
+        client: speaks to the server.
+        path: of the upload.
+        size_bytes: of all.
         patience: how to go on when the server is away.
     """
-
-    def __init__(self, client_of: Callable[[], Client], *, version_id: str, patience: Patience) -> None:
-        self._through = ThroughServer(client_of, version_id=version_id, patience=patience)
-        self._find = partial(find_direct, client_of, version_id=version_id, patience=patience)
-        self._sender: Sender | None = None
-
-    def store_small(self, blobs: Sequence[bytes], *, held: Sequence[bytes | None]) -> list[bytes]:
-        """Store blobs; few bytes go through the server in any case, with a single request."""
-        if self._sender is None and sum(map(len, blobs)) <= UNASKED_BYTES:
-            return self._through.store_small(blobs, held=held)
-        try:
-            return self._found().store_small(blobs, held=held)
-        except Forbidden:
-            if self._sender is self._through:
-                raise
-        self._sender = self._through  # the storage lets us read, but not write
-        return self._through.store_small(blobs, held=held)
-
-    def store_large(self, steady: Steady, *, held: bytes | None, on_bytes: OnBytes) -> bytes:
-        """Store a large file."""
-        try:
-            return self._found().store_large(steady, held=held, on_bytes=on_bytes)
-        except Forbidden:
-            if self._sender is self._through:
-                raise
-        self._sender = self._through
-        return self._through.store_large(steady, held=held, on_bytes=on_bytes)
-
-    def _found(self) -> Sender:
-        if self._sender is None:
-            self._sender = self._find() or self._through
-        return self._sender
+    while True:
+        state: dict[str, Any] = patience.during(lambda: client.get(path))
+        if state["stored"] or not state["busy"] or state["received_bytes"] < size_bytes:
+            return state
+        if not patience.rest(POLL_SECONDS):
+            return state
 
 
 def hashed(blobs: Sequence[bytes], *, held: Sequence[bytes | None]) -> tuple[list[bytes], dict[bytes, bytes]]:
@@ -373,10 +262,3 @@ def _piece(file: str, *, offset: int) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise unusable(file, error) from None
-
-
-def _is_ours(root: Path) -> bool:
-    try:
-        return root.stat().st_uid == os.geteuid() and os.access(root, os.W_OK | os.X_OK)
-    except OSError:
-        return False

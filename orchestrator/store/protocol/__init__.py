@@ -7,7 +7,7 @@ Missing rows raise `NotFound`. Every change of a row with a state is a compare-a
 
 from __future__ import annotations
 
-from orchestrator.store.protocol.blobs import BlobPlaces
+from orchestrator.store.protocol.blobs import BlobPlaces, object_lock
 from orchestrator.store.protocol.datasets import Datasets
 from orchestrator.store.protocol.events import Events, Triggers
 from orchestrator.store.protocol.system import Agents, Answers, Principals, Queues
@@ -29,4 +29,5 @@ __all__ = [
     "Tasks",
     "Transaction",
     "Triggers",
+    "object_lock",
 ]

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from orchestrator.records.blob import BlobPlace, BlobUse, ObjectUse, PlacedAt, StoredObject
 
 
+def object_lock(storage: str, path: str) -> str:
+    """Return the name of the lock for `Store.hold` that `add_object` takes, too, until its unit of work ends."""
+    return f"object {storage} {path}"
+
+
 class BlobPlaces(Protocol):
     """Which blobs lie in which objects of which storage. Digests are 32 bytes.
 
@@ -51,10 +56,16 @@ class BlobPlaces(Protocol):
         """
 
     def revive(self, digests: Sequence[bytes]) -> None:
-        """Take back that blobs were condemned."""
+        """Take back that blobs were condemned; none that is there is condemned until the unit of work ends."""
 
     def forget(self, digest: bytes, *, storage: str, path: str) -> None:
         """Remove a place that turned out not to hold the bytes; nothing happens when it is another by now."""
+
+    def lost(self) -> set[bytes]:
+        """Return those whose place was forgotten and that were not stored again since; there are few."""
+
+    def drop_lost(self, digests: Sequence[bytes]) -> None:
+        """Forget that these were lost: nothing needs them any more."""
 
     def page(self, *, after: bytes, limit: int) -> list[BlobUse]:
         """Return blobs in the order of their digests, those after this one."""
@@ -83,11 +94,18 @@ class BlobPlaces(Protocol):
     def drop_object(self, object_id: int) -> None:
         """Forget an object in which no blob lies; `Conflict` where one does."""
 
+    def known_sizes(self, sizes: Sequence[int]) -> set[int]:
+        """Return those of these numbers of bytes that some object has."""
+
     def object_paths(self, storage: str, paths: Sequence[str]) -> set[str]:
         """Return those of these paths at which an object is recorded."""
 
-    def named_elsewhere(self) -> set[bytes]:
-        """Return the digests that tasks, attempts, artifacts, metadata and reports name: all but those of manifests."""
+    def named_elsewhere(self, *, without: str | None = None) -> set[bytes]:
+        """Return the digests that tasks, attempts, artifacts, metadata and reports name: all but those of manifests.
+
+        Args:
+            without: a version whose metadata and reports do not count.
+        """
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """Return for every storage how many objects lie in it and the sum of their sizes in bytes."""

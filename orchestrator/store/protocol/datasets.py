@@ -127,6 +127,9 @@ class Datasets(Protocol):
     def metadata(self, version_id: str) -> list[Metadata]:
         """Return a version's metadata, sorted by name."""
 
+    def drop_facts(self, version_id: str) -> None:
+        """Remove a version's metadata and profile."""
+
     def file_profiles(self, digests: Sequence[bytes]) -> dict[bytes, Any]:
         """Return the JSON profiles of those of these blobs that have one. Blobs that are removed lose theirs."""
 

@@ -147,3 +147,6 @@ class Reports(Protocol):
 
     def of(self, owner: str) -> list[Report]:
         """Return an owner's reports, sorted by title, series and iteration."""
+
+    def drop(self, owner: str) -> None:
+        """Remove an owner's reports."""

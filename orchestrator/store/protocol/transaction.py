@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from orchestrator.records.event import Event
@@ -67,6 +68,14 @@ class Store(Protocol):
 
         Commits of this process bring their events; those of other processes an empty sequence. Listeners are quick and
         never raise.
+        """
+
+    def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+        """Hold a lock for longer than a unit of work, alone among all who use this database.
+
+        It yields whether the lock is held: always, but for False at once where another has it and `wait` is False. When
+        the connection to the database breaks meanwhile the lock is lost without a word: what is done under it must
+        stand being done twice, and what must not be is checked again within a unit of work.
         """
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from orchestrator.store.sql.columns import ShortUtc
 from orchestrator.store.sql.named_digests import named_digests
 from orchestrator.store.sql.objects import ObjectRows
 from orchestrator.store.sql.rows import chunks
-from orchestrator.store.sql.tables import blobs, file_profiles, objects
+from orchestrator.store.sql.tables import blobs, file_profiles, lost_blobs, objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,13 +81,24 @@ class SqlBlobPlaces(ObjectRows, BlobPlaces):
 
     @override
     def revive(self, digests: Sequence[bytes]) -> None:
-        for found in self._locked(digests, where=blobs.c.condemned_at.is_not(None)):
-            self._change(found, condemned_at=None)
+        # Also those that are not condemned yet: nobody condemns and removes them before this unit's end. Those that are
+        # pinned for longer than any unit takes need no lock.
+        short = or_(blobs.c.pinned_until.is_(None), blobs.c.pinned_until < self._unit.now() + _SHORTER_PIN)
+        condemned = blobs.c.condemned_at.is_not(None)
+        for found in self._locked(digests, where=or_(short, condemned)):
+            those = and_(self._unit.among(blobs.c.digest, found), condemned)
+            self._unit.execute(update(blobs).where(those).values(condemned_at=None))
 
     @override
     def forget(self, digest: bytes, *, storage: str, path: str) -> None:
         there = select(objects.c.id).where(objects.c.storage == storage, objects.c.path == path)
-        self._unit.execute(delete(blobs).where(blobs.c.digest == digest, blobs.c.object_id.in_(there)))
+        here = delete(blobs).where(blobs.c.digest == digest, blobs.c.object_id.in_(there))
+        if self._unit.scalar(here.returning(blobs.c.digest)) is not None:
+            self._unit.execute(self._unit.insert(lost_blobs).values(digest=digest).on_conflict_do_nothing())
+
+    @override
+    def lost(self) -> set[bytes]:
+        return set(self._unit.execute(select(lost_blobs.c.digest)).scalars())
 
     @override
     def page(self, *, after: bytes, limit: int) -> list[BlobUse]:
@@ -110,8 +121,8 @@ class SqlBlobPlaces(ObjectRows, BlobPlaces):
         return removed
 
     @override
-    def named_elsewhere(self) -> set[bytes]:
-        return named_digests(self._unit)
+    def named_elsewhere(self, *, without: str | None = None) -> set[bytes]:
+        return named_digests(self._unit, without=without)
 
     def _unpinned(self) -> ColumnElement[bool]:
         return or_(blobs.c.pinned_until.is_(None), blobs.c.pinned_until <= self._unit.now())

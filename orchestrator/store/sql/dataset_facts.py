@@ -34,6 +34,11 @@ class MetadataRows(Noun):
         statement = select(*columns_of(Metadata, dataset_metadata)).where(dataset_metadata.c.version_id == version_id)
         return self._unit.records(Metadata, statement.order_by(dataset_metadata.c.name))
 
+    def drop_facts(self, version_id: str) -> None:
+        """Remove a version's metadata and profile."""
+        for table in (dataset_metadata, dataset_profiles):
+            self._unit.execute(delete(table).where(table.c.version_id == version_id))
+
     def file_profiles(self, digests: Sequence[bytes]) -> dict[bytes, Any]:
         """Return the JSON profiles of those of these blobs that have one."""
         found: dict[bytes, Any] = {}

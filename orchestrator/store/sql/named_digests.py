@@ -34,12 +34,18 @@ NAMING = (
 """Columns of text or JSON in which digests stand."""
 
 
-def named_digests(unit: Unit) -> set[bytes]:
-    """Return every digest that stands in one of these columns."""
+_OF_VERSIONS = {dataset_metadata: dataset_metadata.c.version_id, reports: reports.c.owner}
+"""Which version a row belongs to."""
+
+
+def named_digests(unit: Unit, *, without: str | None = None) -> set[bytes]:
+    """Return every digest that stands in one of these columns, but for the rows of a version."""
     found: set[str] = set()
     for column in NAMING:
         text = type_coerce(column, TEXT)  # JSON need not be read for this
         statement = select(text).where(text.like("%blake3:%")).execution_options(yield_per=_ROWS_AT_ONCE)
+        if without is not None and (owner := _OF_VERSIONS.get(column.table)) is not None:
+            statement = statement.where(owner != without)
         for value in unit.execute(statement).scalars():
             found.update(_DIGEST.findall(value))
     return {raw(name) for name in found}

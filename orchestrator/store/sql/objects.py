@@ -8,9 +8,10 @@ from sqlalchemy import Double, and_, bindparam, case, cast, delete, exists, func
 
 from orchestrator.errors import AlreadyExists, Conflict
 from orchestrator.records.blob import PACKED_BYTES, PACKS, ObjectUse, PlacedAt, StoredObject
+from orchestrator.store.protocol import object_lock
 from orchestrator.store.sql.columns import microseconds
 from orchestrator.store.sql.rows import chunks
-from orchestrator.store.sql.tables import blobs, objects
+from orchestrator.store.sql.tables import blobs, lost_blobs, objects
 from orchestrator.store.sql.unit import Noun
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class ObjectRows(Noun):
             )
         return found
 
+    def known_sizes(self, sizes: Sequence[int]) -> set[int]:
+        """Return those of these numbers of bytes that some object has."""
+        found: set[int] = set()
+        for asked in chunks(sizes):
+            statement = select(objects.c.size_bytes).where(objects.c.size_bytes.in_(asked)).distinct()
+            found.update(self._unit.execute(statement).scalars())
+        return found
+
     def usage(self) -> dict[str, tuple[int, int]]:
         """Return for every storage how many objects lie in it and the sum of their sizes in bytes."""
         statement = select(objects.c.storage, func.count(), func.sum(objects.c.size_bytes)).group_by(objects.c.storage)
@@ -86,6 +95,7 @@ class ObjectRows(Noun):
 
     def _claim(self, stored: StoredObject, *, placed: Sequence[PlacedAt]) -> tuple[int, int]:
         """Return the number of an object, recorded now or before with such blobs, and how many lie in it."""
+        self._unit.lock(object_lock(stored.storage, stored.path), shared=True)
         while (object_id := self._insert(stored)) is None:
             same = and_(objects.c.storage == stored.storage, objects.c.path == stored.path)
             row = self._unit.execute(select(objects.c.id, *_STORED).where(same).with_for_update()).first()
@@ -125,6 +135,17 @@ class ObjectRows(Noun):
                 "pinned_until": [pin] * len(part),
             }
             self._unit.insert_columns(statement, columns)
+        self._found_again([blob.digest for blob in ordered])
+
+    def _found_again(self, digests: Sequence[bytes]) -> None:
+        if not self._unit.scalar(select(exists(select(lost_blobs.c.digest)))):
+            return  # as a rule there is none
+        self.drop_lost(digests)
+
+    def drop_lost(self, digests: Sequence[bytes]) -> None:
+        """Forget that these were lost: nothing needs them any more."""
+        for part in chunks(digests):
+            self._unit.execute(delete(lost_blobs).where(self._unit.among(lost_blobs.c.digest, part)))
 
     def _count(self, object_id: int) -> int:
         """Return how many blobs lie in an object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import time
@@ -24,7 +25,7 @@ from orchestrator.store.sql.transaction import SqlTransaction
 from orchestrator.store.sql.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, ColumnElement, Connection, Table
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -110,6 +111,7 @@ class PostgresStore(SqlStore):
         self._origin = uuid.uuid4().hex
         # As many as a server has threads may be open for a moment; few stay.
         self._engine = create_engine(url, pool_size=5, max_overflow=60, pool_use_lifo=True)
+        self._holding = create_engine(url, pool_size=2, max_overflow=30, isolation_level="AUTOCOMMIT")
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._notifications = Notifications(self._engine, origin=self._origin, listeners=self._listeners)
         try:
@@ -141,8 +143,33 @@ class PostgresStore(SqlStore):
         return end
 
     @override
+    @contextlib.contextmanager
+    def hold(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        # On a connection of its own, with which it goes when this process dies.
+        number = lock_number(f"lock {name}")
+        take = func.pg_advisory_lock if wait else func.pg_try_advisory_lock
+
+        def begin() -> tuple[Connection, bool]:
+            connection = self._holding.connect()
+            try:
+                taken = connection.execute(select(take(number))).scalar()
+            except BaseException:
+                connection.close()
+                raise
+            return connection, wait or bool(taken)
+
+        connection, taken = self._persistently(begin)
+        with connection:
+            try:
+                yield taken
+            finally:
+                if taken:
+                    _let_go(connection, number=number)
+
+    @override
     def close(self) -> None:
         self._notifications.close()
+        self._holding.dispose()
         self._engine.dispose()
 
     def _read_once(self, work: Callable[[Transaction], T]) -> T:
@@ -188,6 +215,15 @@ class PostgresStore(SqlStore):
             f"The database at {self._where} cannot be used: {complaint}",
             hint="Check that it runs and that the URL, the user and the password are right.",
         )
+
+
+def _let_go(connection: Connection, *, number: int) -> None:
+    try:
+        connection.execute(select(func.pg_advisory_unlock(number)))
+    except BaseException as error:
+        connection.invalidate()  # it is closed, and what it may hold still goes with it
+        if not isinstance(error, DBAPIError):
+            raise
 
 
 class _Bytes(UserDefinedType[bytes]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from typing_extensions import override
 
 from orchestrator.records.task import Report
@@ -24,3 +24,7 @@ class SqlReports(Noun, Reports):
         statement = select(*columns_of(Report, reports)).where(reports.c.owner == owner)
         in_order = statement.order_by(reports.c.title, reports.c.series, reports.c.iteration)
         return self._unit.records(Report, in_order)
+
+    @override
+    def drop(self, owner: str) -> None:
+        self._unit.execute(delete(reports).where(reports.c.owner == owner))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +24,7 @@ from orchestrator.store.sql.transaction import SqlTransaction
 from orchestrator.store.sql.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection as RawConnection
 
     from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
@@ -91,6 +93,8 @@ class SqliteStore(SqlStore):
 
     def __init__(self, url: URL) -> None:
         super().__init__()
+        self._held: set[str] = set()
+        self._free = threading.Condition()
         path = Path(url.database or "").absolute()
         _make_private(path)
         url = url.set(database=str(path))
@@ -112,6 +116,23 @@ class SqliteStore(SqlStore):
     def read(self, work: Callable[[Transaction], T]) -> T:
         with self._readers.begin() as connection:
             return work(SqlTransaction(SqliteUnit(connection)))
+
+    @override
+    @contextlib.contextmanager
+    def hold(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        # One process uses the database, but for backups; names of locks are few or short-lived, and are let go.
+        with self._free:
+            while name in self._held and wait:
+                self._free.wait()
+            taken = name not in self._held
+            self._held.add(name)
+        try:
+            yield taken
+        finally:
+            if taken:
+                with self._free:
+                    self._held.discard(name)
+                    self._free.notify_all()
 
     @override
     def close(self) -> None:

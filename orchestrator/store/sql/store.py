@@ -9,6 +9,7 @@ from orchestrator.store.sql.listeners import Listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from orchestrator.store.protocol import Transaction
     from orchestrator.store.sql.listeners import Listener
@@ -33,6 +34,10 @@ class SqlStore(ABC):
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` soon after each commit that appended events; return a function that ends it."""
         return self._listeners.add(listener)
+
+    @abstractmethod
+    def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+        """Hold a lock for longer than a unit of work, alone among all who use this database; see `Store.hold`."""
 
     @abstractmethod
     def close(self) -> None:

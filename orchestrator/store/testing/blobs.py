@@ -47,6 +47,13 @@ class BlobContract:
         store.write(lambda tx: tx.blobs.add_object(stored, blobs=[PlacedAt(blob(1), 0, 5 << 40)]))
         assert store.read(lambda tx: tx.blobs.get(blob(1))) == BlobPlace("lake", "parts/ab/cd", 32 << 20, 0, 5 << 40)
 
+    def test_sizes_of_objects_are_known(self, store: Store) -> None:
+        _add(store, "packs/1", 1, 2)
+        stored = StoredObject("lake", "parts/ab/cd", 5 << 40, part_bytes=32 << 20)
+        store.write(lambda tx: tx.blobs.add_object(stored, blobs=[PlacedAt(blob(3), 0, 5 << 40)]))
+        assert store.read(lambda tx: tx.blobs.known_sizes([10, 20, 5 << 40, 5 << 39])) == {20, 5 << 40}
+        assert store.read(lambda tx: tx.blobs.known_sizes([])) == set()
+
     def test_an_object_is_recorded_once(self, store: Store) -> None:
         assert _add(store, "packs/1", 1, 2) == 2
         assert _add(store, "packs/1", 1, 2) == 0
@@ -69,6 +76,22 @@ class BlobContract:
         store.write(lambda tx: tx.blobs.forget(blob(2), storage="lake", path="packs/1"))
         assert _add(store, "packs/1", 1, 2) == 1
         assert store.read(lambda tx: tx.blobs.missing([blob(1), blob(2)])) == []
+
+    def test_what_was_forgotten_is_lost_until_it_is_stored_again(self, store: Store) -> None:
+        _add(store, "packs/1", 1, 2, 3)
+        for number in (1, 2):
+            store.write(lambda tx, n=number: tx.blobs.forget(blob(n), storage="default", path="packs/1"))  # type: ignore[misc]
+        for elsewhere in ("packs/1", "packs/2"):
+            store.write(lambda tx, at=elsewhere: tx.blobs.forget(blob(9), storage="default", path=at))  # type: ignore[misc]
+        store.write(lambda tx: tx.blobs.forget(blob(3), storage="default", path="packs/2"))
+        assert store.read(lambda tx: tx.blobs.lost()) == {blob(1), blob(2)}
+        _add(store, "packs/2", 2)
+        assert store.read(lambda tx: tx.blobs.lost()) == {blob(1)}
+        _add(store, "packs/1", 1, 2, 3)
+        assert store.read(lambda tx: tx.blobs.lost()) == set()
+        store.write(lambda tx: tx.blobs.forget(blob(3), storage="default", path="packs/1"))
+        store.write(lambda tx: tx.blobs.drop_lost([blob(3)]))
+        assert store.read(lambda tx: tx.blobs.lost()) == set()
 
     def test_a_blob_may_stand_twice_in_an_object(self, store: Store) -> None:
         assert _add(store, "packs/1", 1, 2, 1) == 2

@@ -112,3 +112,25 @@ class UnitContract:
     def test_a_duty_is_had_by_whoever_asks_alone(self, store: Store) -> None:
         assert store.write(lambda tx: tx.claim_duty("sweep"))
         assert store.write(lambda tx: tx.claim_duty("sweep"))
+
+    def test_what_is_held_is_held_alone_until_it_is_let_go(self, store: Store) -> None:
+        with store.hold("one") as held, store.hold("one", wait=False) as again, store.hold("other") as other:
+            assert (held, again, other) == (True, False, True)
+            assert store.write(lambda tx: tx.setting("none")) is None  # units of work go on
+        with store.hold("one", wait=False) as held:
+            assert held
+
+    def test_who_waits_for_what_is_held_gets_it_next(self, store: Store) -> None:
+        order: list[str] = []
+
+        def wait() -> None:
+            with store.hold("one"):
+                order.append("then")
+
+        waiting = threading.Thread(target=wait)
+        with store.hold("one"):
+            waiting.start()
+            waiting.join(0.1)
+            order.append("first")
+        waiting.join(5)
+        assert order == ["first", "then"]

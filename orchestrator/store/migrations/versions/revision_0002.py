@@ -186,6 +186,11 @@ def _create_blob_tables() -> None:
     )
     op.create_index("ix_blobs_object_id", "blobs", ["object_id"])
     op.create_table(
+        "lost_blobs",
+        sa.Column("digest", BYTES, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_lost_blobs"),
+    )
+    op.create_table(
         "objects",
         sa.Column("id", SERIAL, nullable=False),
         sa.Column("storage", TEXT, nullable=False),
@@ -197,6 +202,7 @@ def _create_blob_tables() -> None:
         sa.UniqueConstraint("storage", "path", name="uq_objects_storage_path"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_objects_size_bytes", "objects", ["size_bytes"])
     op.create_table(
         "storage_choices",
         sa.Column("project", TEXT, nullable=False),

@@ -8,7 +8,7 @@ A change here needs a migration: `tests/contract/test_store_migrations.py` compa
 from __future__ import annotations
 
 from orchestrator.store.sql.tables.base import metadata, schema_version
-from orchestrator.store.sql.tables.blobs import blobs, objects, storage_choices, storages
+from orchestrator.store.sql.tables.blobs import blobs, lost_blobs, objects, storage_choices, storages
 from orchestrator.store.sql.tables.datasets import (
     dataset_heads,
     dataset_metadata,
@@ -50,6 +50,7 @@ __all__ = [
     "file_profiles",
     "firing_events",
     "firings",
+    "lost_blobs",
     "manifest_blocks",
     "manifests",
     "metadata",

@@ -42,6 +42,7 @@ objects = Table(
     whole_column("part_bytes"),
     moment_column("created_at"),
     UniqueConstraint("storage", "path"),
+    Index(None, "size_bytes"),
     sqlite_autoincrement=True,  # a number that is given again would let a late `move` or `drop_object` hit another one
 )
 
@@ -59,3 +60,6 @@ blobs = Table(
     Index(None, "object_id"),
     sqlite_with_rowid=False,
 )
+
+# Digests whose bytes turned out to be damaged and that were not stored again.
+lost_blobs = Table("lost_blobs", metadata, digest_column())
