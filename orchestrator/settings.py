@@ -139,6 +139,24 @@ def cache_bytes(environ: Mapping[str, str] | None = None) -> int:
     return limit
 
 
+def link_prefixes(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the beginnings of addresses that an agent may follow for attempts: `RETRAIN_LINK_PREFIXES`, by commas.
+
+    Raises:
+        InvalidRequest: one names no server or bucket, and so would allow everything.
+    """
+    environ = os.environ if environ is None else environ
+    prefixes = tuple(each.strip() for each in environ.get(variable("link_prefixes"), "").split(",") if each.strip())
+    for prefix in prefixes:
+        _, separator, rest = prefix.partition("://")
+        if not separator or "/" not in rest.lstrip("/"):
+            raise InvalidRequest(
+                f"{variable('link_prefixes')} has {prefix!r}.",
+                hint="Each names a server or bucket and ends in a slash or goes on behind one, such as s3://bucket/.",
+            )
+    return prefixes
+
+
 def find_server(environ: Mapping[str, str] | None = None) -> Server:
     """Return the server that scripts and commands speak to: environment first, then `retrain login`, then `retrain up`.
 

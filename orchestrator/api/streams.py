@@ -14,7 +14,7 @@ from orchestrator.blobs import CHUNK_BYTES
 from orchestrator.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from fastapi import Request
 
@@ -49,9 +49,9 @@ async def receive(request: Request, *, take: Callable[[bytes], object]) -> None:
         await run_in_threadpool(take, bytes(buffer))
 
 
-def answer_octets(data: bytes) -> Response:
+def answer_octets(data: bytes, *, headers: Mapping[str, str] | None = None) -> Response:
     """Answer bytes that are in memory."""
-    return Response(data, media_type=OCTETS)
+    return Response(data, media_type=OCTETS, headers=headers)
 
 
 def answer_stream(chunks: Iterator[bytes], *, size_bytes: int | None, media_type: str = OCTETS) -> Response:

@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import select
 import signal
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _READ_BYTES = 1 << 16
+_MOST_MEMORY_BYTES = 8 << 30
+"""Of addresses: a file that is made to fill the memory ends this process and no other."""
 _GRACE_SECONDS = 5
 """Whoever asked ends the process in time; this is for when nobody is left."""
 
@@ -37,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--file-seconds", type=float, default=60.0, help="read a table for half of it, end soon after it"
     )
     options = parser.parse_args(arguments)
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back; the others keep it
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: each takes memory, none has work
     # Whatever a library prints must not stand among the answers.

@@ -36,6 +36,10 @@ def available() -> str | None:
     return None if all(map(importlib.util.find_spec, _PARTS)) else _INSTALL
 
 
+_HANDED_ON = ("PATH", "PYTHONPATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
+"""Of the server's variables: the files are strangers', and passwords and keys are no business of what reads them."""
+
+
 class _Ended(Exception):
     """The process ended, or was ended, before it answered."""
 
@@ -160,6 +164,7 @@ class ProfilerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            env={name: os.environ[name] for name in _HANDED_ON if name in os.environ},
         )
         os.set_blocking(self._pipes()[0].fileno(), False)
 

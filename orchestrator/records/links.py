@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from orchestrator.errors import InvalidRequest
+from orchestrator.errors import Forbidden, InvalidRequest
 
 LINK_SCHEMES = frozenset({"s3", "gs", "az", "abfs", "https", "http"})
 """Of external files."""
@@ -23,6 +24,34 @@ _SECRET_PARAMETERS = frozenset(
     }
 )
 """What signed addresses of S3, GCS and Azure, and those of web services, carry."""
+
+
+class LinkPolicy(NamedTuple):
+    """Which links a machine follows. By hand a person's network and credentials are their own; an agent's are not.
+
+    Attributes:
+        public_only: only what everybody can reach: `https://` at addresses of the public internet.
+        prefixes: beginnings of addresses that are followed all the same, such as `s3://bucket/` or
+            `https://files.example/`; then with the machine's own network and credentials.
+    """
+
+    public_only: bool = False
+    prefixes: tuple[str, ...] = ()
+
+    def trusts(self, url: str) -> bool:
+        """Tell whether an address may be asked whatever it resolves to.
+
+        Raises:
+            Forbidden: it may not be asked at all.
+        """
+        if not self.public_only or any(url.startswith(prefix) for prefix in self.prefixes):
+            return True
+        if url.partition("://")[0].lower() == "https":
+            return False
+        raise Forbidden(
+            f"This agent does not follow {_shown(url)}.",
+            hint="Whoever runs it can allow that: RETRAIN_LINK_PREFIXES, the beginnings of addresses.",
+        )
 
 
 def check_link(url: str) -> str:

@@ -169,6 +169,14 @@ class Client:
         """Return the octets that stand at a path, all in memory."""
         return self._octets(_Request(method="GET", path=_with_query(path, query)))
 
+    def get_bytes_and_header(self, path: str, header: str) -> tuple[bytes, str | None]:
+        """Return the octets that stand at a path, and a header of the answer; None where there is none."""
+        with self._answer(_Request(method="GET", path=path)) as response:
+            try:
+                return response.read(), response.headers.get(header)
+            except BROKEN as error:
+                raise self._unreachable(error) from error
+
     def post_for_bytes(self, path: str, body: object) -> bytes:
         """Send a JSON body that may be sent twice and return the octets that it is answered by, all in memory."""
         return self._octets(_json_request("POST", path, body))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import Forbidden, NotFound
 from orchestrator.records.blob import PlacedAt, StoredObject
 from orchestrator.records.dataset import DEFAULT_STORAGE
 from orchestrator.records.manifest import named, raw
@@ -57,6 +57,22 @@ def admit_upload(transaction: Transaction, actor: Principal, *, dataset: Id | No
     version = transaction.datasets.get(dataset)
     actor.require(Permission.EDIT, version.project)
     return choose_for(transaction, version=version)
+
+
+def admit_object(transaction: Transaction, actor: Principal, *, dataset: Id, storage: str) -> None:
+    """Check that an actor may say what lies in a storage: an editor of a version whose bytes go there.
+
+    Raises:
+        Forbidden: the actor may not edit in the version's project, or its bytes go elsewhere.
+        NotFound: there is no such version.
+    """
+    version = transaction.datasets.get(dataset)
+    actor.require(Permission.EDIT, version.project)
+    if choose_for(transaction, version=version) != storage:
+        raise Forbidden(
+            f"The bytes of {version.project}/{version.name} do not go to the storage {storage!r}.",
+            hint="Ask where they go: GET /datasets/{id}/storage.",
+        )
 
 
 def record_object(

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
+def get_files_and_health(transaction: Transaction, actor: Principal, *, version_id: Id) -> tuple[Manifest, bool]:
+    """Return a version's manifest, and whether the bytes of any file of any version are known to be damaged.
+
+    Raises:
+        NotFound: there is no such version, or it was deleted.
+        Forbidden: the actor may not read in its project.
+    """
+    return get_files(transaction, actor, version_id=version_id), bool(transaction.blobs.lost())
+
+
 def list_lost(transaction: Transaction, actor: Principal, *, version_id: Id) -> MissingBlobs:
     """Return which blobs of a version were lost; only where any were lost at all its files are looked through.
 

@@ -194,8 +194,9 @@ def test_locations_are_told_of_what_is_stored(api_server: RunningServer, api: Re
 
 
 def test_an_object_that_was_written_past_the_server_is_looked_at_and_recorded(
-    api_server: RunningServer, api: Requests
+    api_server: RunningServer, api: Requests, project: str
 ) -> None:
+    objects = f"/blobs/objects?dataset={a_draft(api, project)}"
     store = BlobStore(str(api_server.settings.home / "blobs"))
     blobs, packs = some(10, 20), list[Pack]()
     with store.packs(on_pack=packs.append) as writer:
@@ -204,15 +205,15 @@ def test_an_object_that_was_written_past_the_server_is_looked_at_and_recorded(
     (pack,) = packs
     placed = [each._asdict() for each in pack.blobs]
     body: dict[str, Any] = {"storage": "default", "path": pack.path, "size_bytes": pack.size_bytes, "blobs": placed}
-    assert api.post("/blobs/objects", body | {"size_bytes": pack.size_bytes + 1}).status == 409
+    assert api.post(objects, body | {"size_bytes": pack.size_bytes + 1}).status == 409
     other = [placed[0] | {"offset": 1}]
-    assert api.post("/blobs/objects", body | {"blobs": other}).status == 422
-    assert api.post("/blobs/objects", body).body == {"new_blobs": 2}
-    assert api.post("/blobs/objects", body).body == {"new_blobs": 0}
+    assert api.post(objects, body | {"blobs": other}).status == 422
+    assert api.post(objects, body).body == {"new_blobs": 2}
+    assert api.post(objects, body).body == {"new_blobs": 0}
     assert api.get(f"/blobs/{digest_of(blobs[1])}").body == blobs[1]
     alone = store.put([b"alone" * 9])
     placed = [{"digest": alone.digest, "offset": 0, "size_bytes": 45}]
-    assert api.post("/blobs/objects", body | {"path": alone.path, "size_bytes": 45, "blobs": placed}).status == 200
+    assert api.post(objects, body | {"path": alone.path, "size_bytes": 45, "blobs": placed}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -229,11 +230,29 @@ def test_an_object_that_was_written_past_the_server_is_looked_at_and_recorded(
         {"storage": "nowhere"},
     ],
 )
-def test_objects_that_cannot_be_as_they_are_described_are_refused(api: Requests, change: dict[str, Any]) -> None:
+def test_objects_that_cannot_be_as_they_are_described_are_refused(
+    api: Requests, project: str, change: dict[str, Any]
+) -> None:
+    objects = f"/blobs/objects?dataset={a_draft(api, project)}"
     blobs = [{"digest": "blake3:" + "0" * 64, "offset": 0, "size_bytes": 10}]
     name = uuid.uuid4().hex
     body = {"storage": "default", "path": f"packs/{name[:2]}/{name}.pack", "size_bytes": 10, "blobs": blobs}
-    assert api.post("/blobs/objects", body | change).status == (404 if "storage" in change else 422)
+    assert api.post(objects, body | change).status == (403 if "storage" in change else 422)
+
+
+def test_only_an_editor_of_a_version_says_what_lies_in_its_storage(api: Requests, project: str) -> None:
+    blobs = [{"digest": "blake3:" + "0" * 64, "offset": 0, "size_bytes": 10}]
+    name = uuid.uuid4().hex
+    body = {"storage": "default", "path": f"packs/{name[:2]}/{name}.pack", "size_bytes": 10, "blobs": blobs}
+    made = api.post("/tokens", {"name": "other", "role": "editor", "project": f"{project}-other"}).body
+    draft = a_draft(api, project)
+    assert api.using(made["token"]).post(f"/blobs/objects?dataset={draft}", body).status == 403
+    assert api.post("/blobs/objects", body).status == 422
+    assert api.post(f"/blobs/objects?dataset={draft}", body).status == 409
+
+
+def a_draft(api: Requests, project: str) -> str:
+    return str(api.post("/datasets", {"project": project, "name": "objects"}).body["id"])
 
 
 def upload(api: Requests, data: bytes, *, offset: int, size: int, digest: str | None = None, query: str = "") -> Reply:

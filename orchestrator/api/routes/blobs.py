@@ -10,13 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from orchestrator.api.answers import answer
-from orchestrator.api.caller import Administrator, Reader, Uploader
+from orchestrator.api.caller import Administrator, Editor, Reader, Uploader
 from orchestrator.api.streams import BYTES_ANSWER, BYTES_BODY, answer_stream, receive
 from orchestrator.errors import DigestMismatch, NotFound
 from orchestrator.records.blob import PlacedAt, StoredObject
 from orchestrator.records.manifest import named, raw
 from orchestrator.services.blobs import (
     absent_blobs,
+    admit_object,
     admit_upload,
     forget_blob,
     known_sizes,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/blobs", tags=["blobs"])
 
 DigestInPath = Annotated[str, Path(pattern=r"^blake3:[0-9a-f]{64}$")]
+OfDataset = Annotated[str, Query(min_length=1, max_length=64)]
 ForDataset = Annotated[
     str | None, Query(max_length=255, description="Id of the version that the bytes are for: its storage is used.")
 ]
@@ -78,9 +80,10 @@ def locations(body: Digests, caller: Reader) -> Response:
 
 
 @router.post("/objects", response_model=Registered)
-def register(body: RegisterObject, caller: Uploader) -> Response:
-    """Record an object that somebody with access of their own wrote into a storage, and the blobs in it."""
+def register(body: RegisterObject, caller: Editor, dataset: OfDataset) -> Response:
+    """Record an object that somebody with access of their own wrote into a draft's storage, and the blobs in it."""
     stored, placed = check_object(body)
+    caller.read(admit_object, dataset=dataset, storage=body.storage)
     with caller.parts.storages.holding(stored.storage, stored.path):
         check_there(caller.parts.storages.of(stored.storage), stored=stored, placed=placed)
         registered = caller.write(record_object, stored=stored, blobs=placed)

@@ -15,8 +15,8 @@ from orchestrator.api.streams import BYTES_ANSWER, answer_octets, answer_stream
 from orchestrator.records.dataset import DatasetVersion, EntryChange, ManifestEntry, Storage
 from orchestrator.services.compare_datasets import compare_datasets
 from orchestrator.services.dataset_entries import edit_entries
-from orchestrator.services.lost_files import list_lost
-from orchestrator.services.read_datasets import get_blocks, get_entry, get_files, list_entries, storage_of
+from orchestrator.services.lost_files import get_files_and_health, list_lost
+from orchestrator.services.read_datasets import get_blocks, get_entry, list_entries, storage_of
 from orchestrator.services.verify_dataset import begin_verify, verify_files
 from orchestrator.wire import Blocks, EditEntries, MissingBlobs, Page, Verified, VerifyDataset
 
@@ -54,8 +54,12 @@ def edit(version_id: Key, body: EditEntries, caller: Editor) -> Response:
 
 @router.get("/{version_id}/manifest", responses=BYTES_ANSWER)
 def manifest(version_id: Key, caller: Reader) -> Response:
-    """Get the list of the blocks of a version's manifest, as `orchestrator.records.manifest` writes it."""
-    return answer_octets(caller.read(get_files, version_id=version_id).encode())
+    """Get the list of the blocks of a version's manifest, as `orchestrator.records.manifest` writes it.
+
+    The header `Retrain-Lost` says whether any stored bytes are known to be damaged: only then ask for `missing`.
+    """
+    files, lost = caller.read(get_files_and_health, version_id=version_id)
+    return answer_octets(files.encode(), headers={"Retrain-Lost": "1" if lost else "0"})
 
 
 @router.post("/{version_id}/blocks", responses=BYTES_ANSWER)

@@ -22,6 +22,7 @@ import os
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.records.links import LinkPolicy
 from orchestrator.sdk.copies import locks
 from orchestrator.sdk.copies.blob_files import BlobFiles
 from orchestrator.sdk.copies.contents import Contents
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _NOT_TREES = (".files", ".lock", ".making")
 VIEW = ".view"
+_ANY_LINKS = LinkPolicy()
 
 
 class Tree(NamedTuple):
@@ -64,10 +66,12 @@ class Cache:
     Args:
         root: the folder; it is made when it is needed.
         limit_bytes: of all blobs; `RETRAIN_CACHE_BYTES` where it is not given.
+        links: which files that lie elsewhere it may be filled with.
     """
 
-    def __init__(self, root: Path, *, limit_bytes: int | None = None) -> None:
+    def __init__(self, root: Path, *, limit_bytes: int | None = None, links: LinkPolicy = _ANY_LINKS) -> None:
         self.root = root
+        self.links = links
         self.limit_bytes = cache_bytes() if limit_bytes is None else limit_bytes
         self.folder = root / "datasets"
         self.blobs = BlobFiles(root)

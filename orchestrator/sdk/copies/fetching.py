@@ -21,6 +21,7 @@ from orchestrator.sdk.copies.storages import Storages
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from orchestrator.records.links import LinkPolicy
     from orchestrator.records.manifest import Entry
     from orchestrator.sdk.client import Client
     from orchestrator.sdk.copies.blob_files import BlobFiles
@@ -44,10 +45,12 @@ class Fetcher:
     Args:
         client: speaks to the server.
         blobs: where to.
+        links: which files that lie elsewhere may be fetched.
         meter: counts what was fetched.
     """
 
-    def __init__(self, client: Client, *, blobs: BlobFiles, meter: Meter) -> None:
+    def __init__(self, client: Client, *, blobs: BlobFiles, links: LinkPolicy, meter: Meter) -> None:
+        self._policy = links
         self._client = client
         self._blobs = blobs
         self._meter = meter
@@ -199,7 +202,7 @@ class Fetcher:
         from orchestrator.sdk.ingest.external import fetch_external  # noqa: PLC0415  few versions have such files
 
         with self._blobs.incoming() as draft:
-            fetch_external(entry, draft, on_bytes=self._meter.count)
+            fetch_external(entry, draft, policy=self._policy, on_bytes=self._meter.count)
             self._blobs.adopt(draft, entry)
         self._meter.count(0, files=1)
 

@@ -55,7 +55,7 @@ def _fetch(  # noqa: PLR0913  what it is made of
 ) -> None:
     if not cache.blobs.has(entry):
         with cache.room(making, size_bytes=entry.size_bytes):
-            Fetcher(client, blobs=cache.blobs, meter=Meter(None, total_bytes=0)).fetch([entry])
+            Fetcher(client, blobs=cache.blobs, links=cache.links, meter=Meter(None, total_bytes=0)).fetch([entry])
     _make_folders(cache.tree(name), entry.path)
     draft = file.with_name(f".{os.urandom(8).hex()}")
     try:

@@ -57,7 +57,7 @@ def make_tree(cache: Cache, name: str, *, client: Client, making: int, progress:
             missing = find_missing(differing, blobs=cache.blobs)
             with cache.room(making, size_bytes=missing.size_bytes):
                 meter = Meter(progress, total_bytes=missing.size_bytes)
-                Fetcher(client, blobs=cache.blobs, meter=meter).fetch(differing)
+                Fetcher(client, blobs=cache.blobs, links=cache.links, meter=meter).fetch(differing)
                 for entry in differing:
                     _mend(entry, blobs=cache.blobs, tree=tree)
             say(f"{len(differing)} files in {tree} had been written to since they were made; they are restored")
@@ -106,7 +106,9 @@ def _build(cache: Cache, name: str, *, client: Client, making: int, progress: Pr
     contents = cache.contents(name)
     draft = str(cache.draft(name))
     missing = find_missing(contents.entries(), blobs=cache.blobs)
-    fetcher = Fetcher(client, blobs=cache.blobs, meter=Meter(progress, total_bytes=missing.size_bytes))
+    fetcher = Fetcher(
+        client, blobs=cache.blobs, links=cache.links, meter=Meter(progress, total_bytes=missing.size_bytes)
+    )
     link = partial(_link_all, blobs=cache.blobs, root=draft, fetch=fetcher.fetch)
     if not missing.files:
         link(contents.entries())

@@ -35,12 +35,16 @@ class VersionFiles:
     def manifest(self) -> Manifest:
         """The list of blocks."""
         if self._manifest is None:
-            self._manifest = Manifest.decode(self._client.get_bytes(f"{self._path}/manifest"))
+            data, lost = self._client.get_bytes_and_header(f"{self._path}/manifest", "Retrain-Lost")
+            self._manifest = Manifest.decode(data)
+            if lost == "0":
+                self._lost = frozenset()
         return self._manifest
 
     @property
     def lost(self) -> frozenset[bytes]:
         """Digests of this version whose stored bytes are known to be damaged: the server lacks them."""
+        _ = self.manifest  # most often its answer says that there is nothing to ask for
         if self._lost is None:
             self._lost = frozenset(map(raw, self._client.get(f"{self._path}/missing")["missing"]))
         return self._lost

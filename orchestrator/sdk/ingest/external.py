@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import DigestMismatch, InvalidRequest, NoSpace, NotFound
-from orchestrator.records.links import check_link
+from orchestrator.records.links import LinkPolicy, check_link
 from orchestrator.records.manifest import NO_DIGEST, Entry, Kind
 from orchestrator.records.paths import check_path
 from orchestrator.sdk.ingest.scan import matcher
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_ANY = LinkPolicy()
 _WEB = frozenset({"http", "https"})
 _READ_BYTES = 8 << 20
 _ETAGS = ("ETag", "etag")
@@ -58,12 +59,15 @@ def find_external(
         raise NotFound(f"There is no file at {url} that could be added.", hint="Look at the address and the wildcard.")
 
 
-def fetch_external(entry: Entry, target: Path, *, on_bytes: Callable[[int], object] | None = None) -> None:
+def fetch_external(
+    entry: Entry, target: Path, *, policy: LinkPolicy = _ANY, on_bytes: Callable[[int], object] | None = None
+) -> None:
     """Fetch the bytes of a link into a new file, in constant memory.
 
     Args:
         entry: of kind `EXTERNAL`.
         target: does not exist yet, and does not exist after a failure.
+        policy: which links are followed; what the other side says stays out of errors where they are others' than ours.
         on_bytes: called with numbers of bytes that were written.
 
     Raises:
@@ -71,18 +75,25 @@ def fetch_external(entry: Entry, target: Path, *, on_bytes: Callable[[int], obje
         NotFound: it is gone.
         InvalidRequest: a package is missing.
         NoSpace: the disk is full.
-        Forbidden, Unavailable: the other side refuses or does not answer.
+        Forbidden: the policy or the other side refuses.
+        Unavailable: the other side does not answer.
     """
+    trusted = policy.trusts(entry.url)
     web = urlsplit(entry.url).scheme in _WEB
     count = 0
     try:
         with target.open("xb") as output:
-            for chunk in _from_web(entry) if web else _from_store(entry):
+            for chunk in _from_web(entry, public=not trusted) if web else _from_store(entry):
                 output.write(chunk)
                 count += len(chunk)
                 if on_bytes is not None:
                     on_bytes(len(chunk))
         _check(entry, size_bytes=count, etag="")
+    except DigestMismatch:
+        target.unlink(missing_ok=True)
+        if not policy.public_only:
+            raise
+        raise _changed(entry, "its size or etag is another") from None
     except OSError as error:
         target.unlink(missing_ok=True)
         if error.errno in _FULL:
@@ -134,8 +145,8 @@ def _etag(info: dict[str, Any]) -> str:
     return next((str(info[name]).strip('"') for name in _ETAGS if info.get(name)), "")
 
 
-def _from_web(entry: Entry) -> Iterator[bytes]:
-    with opened(entry.url) as (said, chunks):
+def _from_web(entry: Entry, *, public: bool) -> Iterator[bytes]:
+    with opened(entry.url, public=public) as (said, chunks):
         if said is not None:
             _check(entry, size_bytes=said.size_bytes, etag=said.etag)
         yield from chunks

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import re
+import socket
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -51,13 +53,17 @@ def look_at(url: str) -> WebFile:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[tuple[WebFile | None, Iterator[bytes]]]:
+def opened(url: str, *, public: bool = False) -> Iterator[tuple[WebFile | None, Iterator[bytes]]]:
     """Ask for a file; yield what the server says of it (None where it says no size) and its bytes.
+
+    Args:
+        url: of the file.
+        public: only at addresses of the public internet, also where the server points to another place.
 
     Raises:
         NotFound, Forbidden, Unavailable: the server says so, does not answer or breaks off.
     """
-    with _answer("GET", url) as response:
+    with _answer("GET", url, public=public) as response:
         length = response.headers.get("Content-Length", "")
         yield WebFile(int(length), _etag(response)) if length.isdecimal() else None, _chunks(response, url)
 
@@ -75,7 +81,9 @@ def _etag(response: http.client.HTTPResponse) -> str:
 
 
 @contextlib.contextmanager
-def _answer(method: str, url: str, *, first_byte: bool = False) -> Iterator[http.client.HTTPResponse]:
+def _answer(
+    method: str, url: str, *, first_byte: bool = False, public: bool = False
+) -> Iterator[http.client.HTTPResponse]:
     """Send a request, going where the server points to, and lend its answer, which is no error."""
     headers = {"User-Agent": "retrain", "Accept-Encoding": "identity"}
     if first_byte:
@@ -83,6 +91,8 @@ def _answer(method: str, url: str, *, first_byte: bool = False) -> Iterator[http
     target = url
     for _ in range(_MOST_REDIRECTS + 1):
         connection = _connection(target)
+        if public:
+            _pin(connection, url=url)
         with contextlib.closing(connection):
             parts = urlsplit(target)
             try:
@@ -119,6 +129,27 @@ def _connection(url: str) -> http.client.HTTPConnection:
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_TIMEOUT_SECONDS, context=context)
     return http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT_SECONDS)
+
+
+def _pin(connection: http.client.HTTPConnection, *, url: str) -> None:
+    """Let a connection go to the very address that was looked at, so that no second answer of a name can mislead it.
+
+    Raises:
+        Forbidden: the name stands for an address that is none of the public internet.
+        Unavailable: the name stands for nothing.
+    """
+    try:
+        found = socket.getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unavailable(f"{url} does not answer: {error}.", hint="Try again later.") from error
+    addresses = [str(each[4][0]) for each in found]
+    if not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in addresses):
+        raise Forbidden(
+            f"This agent does not follow {url}: it is not on the public internet.",
+            hint="Whoever runs it can allow that: RETRAIN_LINK_PREFIXES, the beginnings of addresses.",
+        )
+    target = (addresses[0], connection.port)
+    connection._create_connection = lambda _, *rest: socket.create_connection(target, *rest)  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no other way
 
 
 def _refuse_failure(response: http.client.HTTPResponse, url: str) -> None:
