@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PARTS = (
-    (orchestrator, ("__init__.py", "errors.py", "settings.py", "wire.py", "py.typed", "records", "blobs", "sdk")),
+    (
+        orchestrator,
+        ("__init__.py", "errors.py", "settings.py", "wire.py", "py.typed", "holes.py", "records", "blobs", "sdk"),
+    ),
     (triggers, (".",)),
 )
 """What a script needs of our packages. `agent` stays out: a user may well have an `agent.py` of his own."""

@@ -47,7 +47,8 @@ def local_copy(  # noqa: PLR0913  what a copy is made of
 ) -> Path:
     """Return the read-only folder of a version, made first where this machine has none yet.
 
-    The server is asked in any case, so that nobody gets what another has downloaded here and he may not read. Many
+    The server is asked in any case whether this version may be read, whoever fetched it before. (A path in the cache is
+    not asked about: on an agent's node every attempt can read what others fetched, if it knows or lists the path.) Many
     processes may ask at once: one makes it, the others wait. Files that someone has written to are made anew. The
     folder stays while this process lives; afterwards it may give way to others in a cache that is full.
 
