@@ -80,6 +80,10 @@ class Counting(Client):
         self._note(path)
         return super().get_bytes(path, **query)
 
+    def get_bytes_and_header(self, path: str, header: str) -> tuple[bytes, str | None]:
+        self._note(path)
+        return super().get_bytes_and_header(path, header)
+
     def post_for_bytes(self, path: str, body: object) -> bytes:
         self._note(path)
         return super().post_for_bytes(path, body)
