@@ -205,7 +205,8 @@ class ServerProcess:
     def __init__(self, home: Path, redis_url: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        self._settings = {"home": str(home), "redis_url": redis_url, "port": port, **LEASE}
+        # A lease outlasts a start of the server here, as one of a minute does: a start takes a second or two.
+        self._settings = {"home": str(home), "redis_url": redis_url, "port": port, **LEASE, "lease_seconds": 8}
         self._home = home
         self._process: subprocess.Popen[str] | None = None
 
