@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from agent.patience import patiently
 from orchestrator.errors import NotFound, ServerUnreachable
-from orchestrator.records.links import LinkPolicy
 from orchestrator.sdk.copies.block_cache import BlockCache
 from orchestrator.sdk.copies.cache import VIEW, Cache
 from orchestrator.sdk.copies.local_copy import local_copy
 from orchestrator.sdk.copies.single_files import local_file
-from orchestrator.settings import link_prefixes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.runs import RunDirectory
+    from orchestrator.records.links import LinkPolicy
     from orchestrator.sdk.client import Client
     from orchestrator.sdk.copies.subset import Subset
 
@@ -26,15 +25,18 @@ class NodeData:
     """The node's cache as one attempt uses it. What it was given stays until its end, whichever supervisor follows it.
 
     Args:
-        root: of the cache. Links to files elsewhere are followed as `RETRAIN_LINK_PREFIXES` allows: whoever makes a
-            dataset must not reach what only this node reaches.
+        root: of the cache.
         run: the attempt's directory; its claim is there for as long as the attempt may use anything.
-        client: speaks to the server in the attempt's name: it gets what it may read, whatever is in the cache.
+        client: speaks to the server in the attempt's name: it is given what it may read, whatever is in the
+            cache. (All attempts have the cache mounted: what others were given can be read there, unasked.)
+        links: to files elsewhere that are followed: whoever makes a dataset must not reach what only this node reaches.
         patience_seconds: how long to wait for a server that is away.
     """
 
-    def __init__(self, root: Path, *, run: RunDirectory, client: Client, patience_seconds: float) -> None:
-        self._cache = Cache(root, links=LinkPolicy(public_only=True, prefixes=link_prefixes()))
+    def __init__(
+        self, root: Path, *, run: RunDirectory, client: Client, links: LinkPolicy, patience_seconds: float
+    ) -> None:
+        self._cache = Cache(root, links=links)
         self._run = run
         self._client = client
         self._patience_seconds = patience_seconds

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.records.agent import Slot
+from orchestrator.records.links import LinkPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,12 +61,21 @@ class AgentSettings:
     kept_runs: int = 20
     """How many ended runs keep their console and states on this node, for whoever looks after a failure."""
 
+    link_prefixes: tuple[str, ...] = ()
+    """Beginnings of addresses that are followed for attempts, with this machine's network and credentials, beside
+    `https://` on the public internet: buckets, and servers inside. None unless its operator names some."""
+
     def agent_name(self) -> str:
         """Return the name to register by."""
         if self.name:
             return self.name
         digest = hashlib.blake2b(bytes(self.home.resolve()), digest_size=3).hexdigest()
         return f"{socket.gethostname()}-{digest}"
+
+    @property
+    def links(self) -> LinkPolicy:
+        """Which links to files elsewhere are followed for attempts."""
+        return LinkPolicy(public_only=True, prefixes=self.link_prefixes)
 
     @property
     def directory(self) -> Path:

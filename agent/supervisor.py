@@ -103,7 +103,11 @@ class Supervisor:
             submit=self._deliveries.submit,
         )
         self._data = NodeData(
-            settings.home / "cache", run=run, client=self._api.client, patience_seconds=settings.orphan_timeout_seconds
+            settings.home / "cache",
+            run=run,
+            client=self._api.client,
+            links=settings.links,
+            patience_seconds=settings.orphan_timeout_seconds,
         )
         self._forwarder = Forwarder(
             run.socket,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import InvalidRequest, ServerUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_PORT = 8420
 CACHE_BYTES = 50 << 30
@@ -139,19 +139,24 @@ def cache_bytes(environ: Mapping[str, str] | None = None) -> int:
     return limit
 
 
-def link_prefixes(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the beginnings of addresses that an agent may follow for attempts: `RETRAIN_LINK_PREFIXES`, by commas.
+def link_prefixes(environ: Mapping[str, str] | None = None, *, given: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the beginnings of addresses that an agent may follow for attempts.
+
+    Args:
+        environ: whose `RETRAIN_LINK_PREFIXES` has them, by commas; the process's own where there is none.
+        given: more of them.
 
     Raises:
         InvalidRequest: one names no server or bucket, and so would allow everything.
     """
     environ = os.environ if environ is None else environ
-    prefixes = tuple(each.strip() for each in environ.get(variable("link_prefixes"), "").split(",") if each.strip())
+    texts = (*environ.get(variable("link_prefixes"), "").split(","), *given)
+    prefixes = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
     for prefix in prefixes:
         _, separator, rest = prefix.partition("://")
         if not separator or "/" not in rest.lstrip("/"):
             raise InvalidRequest(
-                f"{variable('link_prefixes')} has {prefix!r}.",
+                f"{prefix!r} is no beginning of links ({variable('link_prefixes')}).",
                 hint="Each names a server or bucket and ends in a slash or goes on behind one, such as s3://bucket/.",
             )
     return prefixes

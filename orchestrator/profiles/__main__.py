@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _READ_BYTES = 1 << 16
-_MOST_MEMORY_BYTES = 8 << 30
+_MOST_MEMORY_BYTES = 4 << 30
 """Of addresses: a file that is made to fill the memory ends this process and no other."""
 _GRACE_SECONDS = 5
 """Whoever asked ends the process in time; this is for when nobody is left."""
@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     from orchestrator.profiles.merge import Merger  # noqa: PLC0415  imports pyarrow
     from orchestrator.records.profile import FileProfile  # noqa: PLC0415  as late as what it is for
 
+    # It answers through a pipe and writes no files; what went wrong up to here still gets into a log that is one.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     limits = Limits(seconds=options.file_seconds / 2)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from orchestrator.errors import Forbidden, InvalidRequest
 
-LINK_SCHEMES = frozenset({"s3", "gs", "az", "abfs", "https", "http"})
-"""Of external files."""
+LINK_SCHEMES = frozenset({"s3", "gs", "az", "abfs", "https"})
+"""Of external files; `http` only where `ALLOW_HTTP` is set."""
+ALLOW_HTTP = "RETRAIN_ALLOW_HTTP_LINKS"
+"""Variable that is 1 where links may go over `http://`, which anybody on the way can change: in closed networks."""
 _SECRET_PARAMETERS = frozenset(
     {
         "access_token",
@@ -24,6 +27,8 @@ _SECRET_PARAMETERS = frozenset(
     }
 )
 """What signed addresses of S3, GCS and Azure, and those of web services, carry."""
+LINKS_HINT = "Whoever runs it can allow that: RETRAIN_LINK_PREFIXES (see `retrain agent --help`)."
+"""Where an agent does not follow a link."""
 
 
 class LinkPolicy(NamedTuple):
@@ -44,13 +49,13 @@ class LinkPolicy(NamedTuple):
         Raises:
             Forbidden: it may not be asked at all.
         """
-        if not self.public_only or any(url.startswith(prefix) for prefix in self.prefixes):
+        if not self.public_only or (url.startswith(self.prefixes) and not _climbs(url)):
             return True
         if url.partition("://")[0].lower() == "https":
             return False
         raise Forbidden(
             f"This agent does not follow {_shown(url)}.",
-            hint="Whoever runs it can allow that: RETRAIN_LINK_PREFIXES, the beginnings of addresses.",
+            hint=LINKS_HINT,
         )
 
 
@@ -61,7 +66,12 @@ def check_link(url: str) -> str:
         InvalidRequest: it is not; the message names it without what may be secret.
     """
     scheme, separator, rest = url.partition("://")
-    if not separator or scheme.lower() not in LINK_SCHEMES or not rest.strip("/") or not url.isprintable():
+    if separator and scheme.lower() == "http" and os.environ.get(ALLOW_HTTP) != "1":
+        raise InvalidRequest(
+            f"{_shown(url)} is not linked: whoever is on the way of http:// can read and change the file.",
+            hint=f"Use https://, or set {ALLOW_HTTP}=1 here and on the server if the network is closed.",
+        )
+    if not separator or scheme.lower() not in LINK_SCHEMES | {"http"} or not rest.strip("/") or not url.isprintable():
         raise InvalidRequest(
             f"{_shown(url)} is no address of an external file.",
             hint=f"It begins with {', '.join(f'{each}://' for each in sorted(LINK_SCHEMES))}.",
@@ -88,6 +98,11 @@ def check_no_credentials(url: str) -> str:
             hint="Leave them out: whoever fetches uses those of their own environment.",
         )
     return url
+
+
+def _climbs(url: str) -> bool:
+    """Tell whether a server may take an address for one of another folder than it begins with."""
+    return not {".", ".."}.isdisjoint(unquote(url).replace("\\", "/").split("/"))
 
 
 def _shown(url: str) -> str:

@@ -10,6 +10,7 @@ from orchestrator.records.blob import PlacedAt, StoredObject
 from orchestrator.records.dataset import DEFAULT_STORAGE
 from orchestrator.records.manifest import named, raw
 from orchestrator.records.principal import Permission, Role
+from orchestrator.services.dataset_states import require_draft
 from orchestrator.services.read_bytes import Wanted
 from orchestrator.services.storages import choose_for
 from orchestrator.wire import BlobLocation, BlobLocations
@@ -60,14 +61,16 @@ def admit_upload(transaction: Transaction, actor: Principal, *, dataset: Id | No
 
 
 def admit_object(transaction: Transaction, actor: Principal, *, dataset: Id, storage: str) -> None:
-    """Check that an actor may say what lies in a storage: an editor of a version whose bytes go there.
+    """Check that an actor may say what lies in a storage: an editor of a draft whose bytes go there.
 
     Raises:
+        Conflict: the version is final: nothing is written for it any more.
         Forbidden: the actor may not edit in the version's project, or its bytes go elsewhere.
         NotFound: there is no such version.
     """
     version = transaction.datasets.get(dataset)
     actor.require(Permission.EDIT, version.project)
+    require_draft(version)
     if choose_for(transaction, version=version) != storage:
         raise Forbidden(
             f"The bytes of {version.project}/{version.name} do not go to the storage {storage!r}.",

@@ -249,6 +249,11 @@ def test_only_an_editor_of_a_version_says_what_lies_in_its_storage(api: Requests
     assert api.using(made["token"]).post(f"/blobs/objects?dataset={draft}", body).status == 403
     assert api.post("/blobs/objects", body).status == 422
     assert api.post(f"/blobs/objects?dataset={draft}", body).status == 409
+    far = {"path": "far", "kind": "external", "size_bytes": 1, "url": "s3://b/far"}
+    assert api.post(f"/datasets/{draft}/entries", {"put": [far]}).status == 200
+    assert api.post(f"/datasets/{draft}/finalize").status == 200
+    refused = api.post(f"/blobs/objects?dataset={draft}", body)
+    assert (refused.status, "never change again" in refused.body["error"]["message"]) == (409, True)
 
 
 def a_draft(api: Requests, project: str) -> str:

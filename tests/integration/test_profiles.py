@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +19,6 @@ from orchestrator.profiles import ProfilerProcess, available
 from orchestrator.records.drift import compare_profiles
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from orchestrator.records.profile import FileProfile
 
 
@@ -47,6 +47,22 @@ def kill_while_it_reads(profiler: ProfilerProcess) -> threading.Thread:
     thread = threading.Thread(target=kill)
     thread.start()
     return thread
+
+
+def test_what_reads_strangers_files_has_no_keys_and_bounded_memory(
+    days: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_DATABASE_URL", "postgresql://u:hush@db/x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    with ProfilerProcess() as profiler:
+        assert ask(profiler, days[0]).error is None
+        process = Path(f"/proc/{profiler.pid}")
+        environ = (process / "environ").read_bytes()
+        limits = dict(re.findall(r"^(Max [a-z ]+?) {2,}(\d+)", (process / "limits").read_text(), re.MULTILINE))
+    assert b"hush" not in environ
+    assert b"DATABASE_URL" not in environ
+    assert limits["Max address space"] == str(4 << 30)
+    assert (limits["Max core file size"], limits["Max file size"]) == ("0", "0")
 
 
 def test_versions_are_profiled_merged_and_compared(days: list[Path]) -> None:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from agent.node_data import NodeData
+from agent.settings import AgentSettings
 from agent.testing import create_script_task, running_agent, wait_for
 from orchestrator import Dataset
 from orchestrator.api.testing import running_server
@@ -29,6 +30,7 @@ from orchestrator.errors import (
     NotFound,
     ServerUnreachable,
 )
+from orchestrator.records.links import LinkPolicy
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.copies.cache import Cache
 from orchestrator.sdk.copies.dataset_path import DatasetPath
@@ -196,8 +198,9 @@ def test_what_is_in_the_cache_is_not_fetched_again(
 
 
 def test_files_that_lie_elsewhere_are_fetched_once_and_checked(
-    client: Counting, cache: Cache, tmp_path: Path, request: pytest.FixtureRequest
+    client: Counting, cache: Cache, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RETRAIN_ALLOW_HTTP_LINKS", "1")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "one.bin").write_bytes(b"one")
@@ -490,7 +493,7 @@ class Run:
 
 def node_data(cache: Cache, run: Run, client: Client) -> NodeData:
     directory: RunDirectory = run  # type: ignore[assignment]  see above
-    return NodeData(cache.root, run=directory, client=client, patience_seconds=5)
+    return NodeData(cache.root, run=directory, client=client, links=LinkPolicy(), patience_seconds=5)
 
 
 def test_a_node_fills_its_cache_once_for_two_attempts(
@@ -521,6 +524,23 @@ def test_a_node_fills_its_cache_once_for_two_attempts(
     assert cache.evict(0).names == [f"{version.id}.view"]
     runs[1].claim_file.unlink()  # as when the run is cleaned away after its end
     assert cache.evict(0).names == [version.id]
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1/far", "https://localhost:1/far", "s3://bucket/far"])
+def test_a_node_follows_no_link_that_only_it_can_reach(
+    client: Counting, cache: Cache, tmp_path: Path, request: pytest.FixtureRequest, url: str
+) -> None:
+    made = Dataset.create(f"inside {request.node.name}"[:100], "copies")
+    far = {"path": "far", "kind": "external", "size_bytes": 1, "url": url}
+    client.post(f"/datasets/{made.id}/entries", {"put": [far]})
+    made.finalize(auto_upload=True)
+    directory: RunDirectory = Run(tmp_path / "run")  # type: ignore[assignment]  see above
+    settings = AgentSettings(home=tmp_path, url="", token="", redis_url="", slots=())
+    node = NodeData(cache.root, run=directory, client=client, links=settings.links, patience_seconds=5)
+    with pytest.raises(Forbidden, match="This agent does not follow"):
+        node.folder(made.id, Subset())
+    with pytest.raises(Forbidden, match="This agent does not follow"):
+        node.file(made.id, "far")
 
 
 @pytest.mark.redis

@@ -13,7 +13,8 @@ import pytest
 from orchestrator import Dataset
 from orchestrator.api.testing import running_server
 from orchestrator.errors import DigestMismatch, Forbidden, InvalidRequest, NotFound, Unavailable
-from orchestrator.records.manifest import Kind
+from orchestrator.records.links import LinkPolicy
+from orchestrator.records.manifest import NO_DIGEST, Entry, Kind
 from orchestrator.sdk.client import Client
 from orchestrator.sdk.ingest.external import fetch_external, find_external
 from orchestrator.sdk.session import session
@@ -76,7 +77,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("RETRAIN_ALLOW_HTTP_LINKS", "1")
     here = Web(files={"/data/a.csv": (b"a,b\n1,2\n", '"one"'), "/secret": (b"", "")})
     listener = ThreadingHTTPServer(("127.0.0.1", 0), type("OfThisTest", (Handler,), {"here": here}))
     with closing(listener.socket):
@@ -107,6 +109,45 @@ def test_a_file_that_changed_over_there_is_named(web: Web, tmp_path: Path, conte
     with pytest.raises(DigestMismatch, match=r"a\.csv, a link to http.*, is not what was added"):
         fetch_external(entry, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+def test_an_agent_follows_redirections_only_to_where_it_may_go(web: Web, tmp_path: Path) -> None:
+    (entry,) = find_external(f"{web.url}/data/a.csv", prefix="in")
+    web.files["/open/a.csv"] = web.files["/data/a.csv"]
+    web.moved |= {"/open/inside": f"{web.url}/data/a.csv", "/open/moved": f"{web.url}/open/a.csv"}
+    agents = LinkPolicy(public_only=True, prefixes=(f"{web.url}/open/",))
+    fetch_external(entry._replace(url=f"{web.url}/open/moved"), tmp_path / "copy", policy=agents)
+    assert (tmp_path / "copy").read_bytes() == b"a,b\n1,2\n"
+    for url in (
+        "/open/inside",
+        "/data/a.csv",
+        "/open/../data/a.csv",
+        "/open/%2e%2E/data/a.csv",
+        "/open/..%5Cdata/a.csv",
+    ):
+        with pytest.raises(Forbidden, match="does not follow") as refused:
+            fetch_external(entry._replace(url=f"{web.url}{url}"), tmp_path / "none", policy=agents)
+        assert not (tmp_path / "none").exists()
+        if url == "/open/inside":
+            assert "/data/" not in str(refused.value)  # where it points to may be a secret of the network
+
+
+def test_a_server_that_sends_without_end_is_left_after_the_size_that_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+
+    def endless(*_: object, **__: object) -> Iterator[bytes]:
+        while len(sent) < 100:
+            sent.append(b"x" * 1000)
+            yield sent[-1]
+
+    monkeypatch.setattr("orchestrator.sdk.ingest.external._from_web", endless)
+    entry = Entry("far", Kind.EXTERNAL, 2000, NO_DIGEST, "https://files.example/a", "")
+    with pytest.raises(DigestMismatch, match="at least 3000 bytes instead of 2000"):
+        fetch_external(entry, tmp_path / "file")
+    assert len(sent) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_breaks_off_is_not_taken_for_the_file(web: Web, tmp_path: Path) -> None:
@@ -176,6 +217,27 @@ def test_files_in_a_store_are_linked_listed_and_fetched(store: str, tmp_path: Pa
     with pytest.raises(NotFound, match="nothing at"):
         fetch_external(found["x/sub/b.csv"], tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def test_an_attempt_does_not_learn_whose_credentials_a_store_refused(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.blobs.remote import FsspecObjects, open_filesystem  # noqa: PLC0415  as above
+
+    FsspecObjects(s3).put("in/a.csv", b"a")
+    (entry,) = find_external(f"{s3}/in/a.csv")
+
+    def refused(*_: object, **__: object) -> bytes:
+        raise PermissionError("User: arn:aws:iam::123456789012:user/node is not authorized")
+
+    monkeypatch.setattr(open_filesystem(entry.url)[0], "cat_file", refused)  # there is one for all of a store
+    with pytest.raises(Forbidden, match="arn:aws"):
+        fetch_external(entry, tmp_path / "copy")
+    agents = LinkPolicy(public_only=True, prefixes=(f"{s3}/",))
+    with pytest.raises(Forbidden, match="cannot fetch s3://") as caught:
+        fetch_external(entry, tmp_path / "copy", policy=agents)
+    assert "arn:" not in str(caught.value)
+    assert not (tmp_path / "copy").exists()
 
 
 def test_links_are_part_of_a_version(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

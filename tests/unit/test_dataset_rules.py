@@ -19,10 +19,20 @@ from orchestrator.services.named_blobs import ranges
         "az://container/x",
         "abfs://container@account.dfs.core.windows.net/x",
         "https://host:8443/x?version=3",
-        "HTTP://host/x",
+        "HTTPS://host/x",
     ],
 )
 def test_addresses_that_can_be_fetched_are_kept_as_they_are(url: str) -> None:
+    assert check_link(url) == url
+
+
+@pytest.mark.parametrize("url", ["http://host/x", "HTTP://host/x"])
+def test_links_go_over_plain_http_only_where_that_was_asked_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("", "0"):
+        monkeypatch.setenv("RETRAIN_ALLOW_HTTP_LINKS", value)
+        with pytest.raises(InvalidRequest, match=r"Use https://, or set RETRAIN_ALLOW_HTTP_LINKS=1"):
+            check_link(url)
+    monkeypatch.setenv("RETRAIN_ALLOW_HTTP_LINKS", "1")
     assert check_link(url) == url
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -78,14 +79,15 @@ def fetch_external(
         Forbidden: the policy or the other side refuses.
         Unavailable: the other side does not answer.
     """
-    trusted = policy.trusts(entry.url)
+    policy.trusts(entry.url)  # else it refuses, before anything is written
     web = urlsplit(entry.url).scheme in _WEB
     count = 0
     try:
         with target.open("xb") as output:
-            for chunk in _from_web(entry, public=not trusted) if web else _from_store(entry):
-                output.write(chunk)
+            for chunk in _from_web(entry, policy=policy) if web else _from_store(entry, quiet=policy.public_only):
                 count += len(chunk)
+                _check_not_beyond(entry, size_bytes=count)
+                output.write(chunk)
                 if on_bytes is not None:
                     on_bytes(len(chunk))
         _check(entry, size_bytes=count, etag="")
@@ -145,24 +147,24 @@ def _etag(info: dict[str, Any]) -> str:
     return next((str(info[name]).strip('"') for name in _ETAGS if info.get(name)), "")
 
 
-def _from_web(entry: Entry, *, public: bool) -> Iterator[bytes]:
-    with opened(entry.url, public=public) as (said, chunks):
+def _from_web(entry: Entry, *, policy: LinkPolicy) -> Iterator[bytes]:
+    with opened(entry.url, policy=policy) as (said, chunks):
         if said is not None:
             _check(entry, size_bytes=said.size_bytes, etag=said.etag)
         yield from chunks
 
 
-def _from_store(entry: Entry) -> Iterator[bytes]:
+def _from_store(entry: Entry, *, quiet: bool) -> Iterator[bytes]:
     files, path = _open(entry.url)
 
     def check() -> None:
-        info = _do(lambda: files.info(path), url=entry.url)
+        info = _do(lambda: files.info(path), url=entry.url, quiet=quiet)
         _check(entry, size_bytes=int(info["size"] or 0), etag=_etag(info))
 
     check()
     for start in range(0, entry.size_bytes, _READ_BYTES):
         end = min(start + _READ_BYTES, entry.size_bytes)
-        yield _do(lambda start=start, end=end: files.cat_file(path, start=start, end=end), url=entry.url)  # type: ignore[misc]
+        yield _do(partial(files.cat_file, path, start=start, end=end), url=entry.url, quiet=quiet)
     check()  # the pieces are of one state
 
 
@@ -171,6 +173,12 @@ def _check(entry: Entry, *, size_bytes: int, etag: str) -> None:
         raise _changed(entry, f"it has {size_bytes} bytes instead of {entry.size_bytes}")
     if entry.etag and etag and etag != entry.etag:
         raise _changed(entry, f"its etag is {etag} instead of {entry.etag}")
+
+
+def _check_not_beyond(entry: Entry, *, size_bytes: int) -> None:
+    """Leave a server that said no size, and would fill the disk, at the first byte too many."""
+    if size_bytes > entry.size_bytes:
+        raise _changed(entry, f"it has at least {size_bytes} bytes instead of {entry.size_bytes}")
 
 
 def _changed(entry: Entry, reason: str) -> DigestMismatch:
@@ -186,7 +194,8 @@ def _open(url: str) -> tuple[Any, str]:
     return open_filesystem(url)
 
 
-def _do(call: Callable[[], T], *, url: str) -> T:
+def _do(call: Callable[[], T], *, url: str, quiet: bool = False) -> T:
+    """Ask a store; `quiet` keeps what it says out of errors: it may name whoever's credentials they are."""
     from orchestrator.blobs.failures import remote_error  # noqa: PLC0415  as above
 
     try:
@@ -197,4 +206,9 @@ def _do(call: Callable[[], T], *, url: str) -> T:
             raise
         if isinstance(failure, NotFound):
             failure = NotFound(f"There is nothing at {url}.", hint="Look at the address.")
+        elif quiet:
+            failure = type(failure)(
+                f"This agent cannot fetch {url}.",
+                hint="Whoever runs it sees why when fetching the version there by hand: retrain dataset get.",
+            )
         raise failure from error

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import re
-import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from orchestrator.errors import Forbidden, InvalidRequest, NotFound, OrchestratorError, Unavailable
-from orchestrator.records.links import check_link
+from orchestrator.records.links import LINKS_HINT, LinkPolicy, check_link
+from orchestrator.sdk.ingest.public_addresses import connect_to_any, public_addresses
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
+_ANY = LinkPolicy()
 CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30.0
 _MOST_REDIRECTS = 5
@@ -53,17 +55,18 @@ def look_at(url: str) -> WebFile:
 
 
 @contextlib.contextmanager
-def opened(url: str, *, public: bool = False) -> Iterator[tuple[WebFile | None, Iterator[bytes]]]:
+def opened(url: str, *, policy: LinkPolicy = _ANY) -> Iterator[tuple[WebFile | None, Iterator[bytes]]]:
     """Ask for a file; yield what the server says of it (None where it says no size) and its bytes.
 
     Args:
         url: of the file.
-        public: only at addresses of the public internet, also where the server points to another place.
+        policy: which links are followed; it holds for each place that a server points to, as well.
 
     Raises:
+        Forbidden: the policy refuses.
         NotFound, Forbidden, Unavailable: the server says so, does not answer or breaks off.
     """
-    with _answer("GET", url, public=public) as response:
+    with _answer("GET", url, policy=policy) as response:
         length = response.headers.get("Content-Length", "")
         yield WebFile(int(length), _etag(response)) if length.isdecimal() else None, _chunks(response, url)
 
@@ -72,8 +75,10 @@ def _chunks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     try:
         while chunk := response.read(CHUNK_BYTES):
             yield chunk
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise Unavailable(f"{url} broke off: {error}.", hint="Try again.") from error
+    except http.client.HTTPException as error:  # it counts bytes, which are not for everyone: see `fetch_external`
+        raise Unavailable(f"{url} broke off before its end.", hint="Try again.") from error
 
 
 def _etag(response: http.client.HTTPResponse) -> str:
@@ -82,7 +87,7 @@ def _etag(response: http.client.HTTPResponse) -> str:
 
 @contextlib.contextmanager
 def _answer(
-    method: str, url: str, *, first_byte: bool = False, public: bool = False
+    method: str, url: str, *, first_byte: bool = False, policy: LinkPolicy = _ANY
 ) -> Iterator[http.client.HTTPResponse]:
     """Send a request, going where the server points to, and lend its answer, which is no error."""
     headers = {"User-Agent": "retrain", "Accept-Encoding": "identity"}
@@ -90,8 +95,9 @@ def _answer(
         headers["Range"] = "bytes=0-0"
     target = url
     for _ in range(_MOST_REDIRECTS + 1):
+        trusted = _trusts(policy, target, url=url)
         connection = _connection(target)
-        if public:
+        if not trusted:
             _pin(connection, url=url)
         with contextlib.closing(connection):
             parts = urlsplit(target)
@@ -110,6 +116,20 @@ def _answer(
                 yield response
                 return
     raise Unavailable(f"{url} points from one place to the next without end.")
+
+
+def _trusts(policy: LinkPolicy, target: str, *, url: str) -> bool:
+    """Ask the policy about a link or the place that it points to; that place is not named, it may be inside.
+
+    Raises:
+        Forbidden: it refuses.
+    """
+    try:
+        return policy.trusts(target)
+    except Forbidden:
+        if target == url:
+            raise
+    raise Forbidden(f"This agent does not follow {url}: it points to a place that is not allowed.", hint=LINKS_HINT)
 
 
 def _redirected(target: str, response: http.client.HTTPResponse, *, url: str) -> str:
@@ -132,24 +152,21 @@ def _connection(url: str) -> http.client.HTTPConnection:
 
 
 def _pin(connection: http.client.HTTPConnection, *, url: str) -> None:
-    """Let a connection go to the very address that was looked at, so that no second answer of a name can mislead it.
+    """Let a connection go to the very addresses that were looked at, so that no second answer of a name misleads it.
 
     Raises:
         Forbidden: the name stands for an address that is none of the public internet.
         Unavailable: the name stands for nothing.
     """
-    try:
-        found = socket.getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unavailable(f"{url} does not answer: {error}.", hint="Try again later.") from error
-    addresses = [str(each[4][0]) for each in found]
-    if not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in addresses):
-        raise Forbidden(
-            f"This agent does not follow {url}: it is not on the public internet.",
-            hint="Whoever runs it can allow that: RETRAIN_LINK_PREFIXES, the beginnings of addresses.",
-        )
-    target = (addresses[0], connection.port)
-    connection._create_connection = lambda _, *rest: socket.create_connection(target, *rest)  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no other way
+    addresses = public_addresses(connection.host, connection.port, url=url)
+    connection._create_connection = partial(_connect, addresses)  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no other way
+
+
+def _connect(
+    addresses: list[str], target: tuple[str, int], timeout: float, source: tuple[str, int] | None
+) -> socket.socket:
+    """Connect as `http.client` asks for it, but for the name."""
+    return connect_to_any(addresses, target[1], timeout=timeout, source=source)
 
 
 def _refuse_failure(response: http.client.HTTPResponse, url: str) -> None:
