@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _PARTS = (
     (
         orchestrator,
-        ("__init__.py", "errors.py", "settings.py", "wire.py", "py.typed", "holes.py", "records", "blobs", "sdk"),
+        ("__init__.py", "errors.py", "settings.py", "wire", "py.typed", "holes.py", "records", "blobs", "sdk"),
     ),
     (triggers, (".",)),
 )
