@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 """A UUIDv7 (RFC 9562) as 32 hexadecimal digits: sorted by time of making."""
@@ -56,9 +59,18 @@ class Record(BaseModel):
         return type(self).model_validate(values | fields)
 
 
+def of_kind(kind: str) -> Callable[[Any], Any]:
+    """Return what gives an object this `kind` where it names none, before it is read as one of several records."""
+
+    def with_kind(data: Any) -> Any:  # noqa: ANN401  JSON is any
+        return {"kind": kind} | data if isinstance(data, dict) else data
+
+    return with_kind
+
+
 def inside(project: str, root: str) -> bool:
     """Tell whether a project is `root` or lies below it; the root `""` holds every project."""
     return not root or project == root or project.startswith(root + "/")
 
 
-__all__ = ["Digest", "Id", "Moment", "Name", "ProjectPath", "Record", "Tag", "inside"]
+__all__ = ["Digest", "Id", "Moment", "Name", "ProjectPath", "Record", "Tag", "inside", "of_kind"]

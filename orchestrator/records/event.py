@@ -28,6 +28,10 @@ class EventType(StrEnum):
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
     TASK_STOPPED = "task.stopped"
+    TASK_RESET = "task.reset"
+    TASK_PUBLISHED = "task.published"
+    TASK_ARCHIVED = "task.archived"
+    TASK_METRIC_CROSSED = "task.metric_crossed"  # a threshold that some trigger watches
     TASK_ATTEMPT_LOST = "task.attempt_lost"
     TASK_TAGGED = "task.tagged"
     TRIGGER_REGISTERED = "trigger.registered"  # first time, and each new revision
@@ -35,6 +39,13 @@ class EventType(StrEnum):
     TRIGGER_RESUMED = "trigger.resumed"
     TRIGGER_REMOVED = "trigger.removed"
     TRIGGER_FIRED = "trigger.fired"
+    TRIGGER_BLOCKED = "trigger.blocked"
+    TRIGGER_FAILED = "trigger.failed"
+    MODEL_REGISTERED = "model.registered"
+    MODEL_PUBLISHED = "model.published"
+    MODEL_PROMOTED = "model.promoted"  # an alias moved to it
+    MODEL_TAGGED = "model.tagged"
+    MODEL_ARCHIVED = "model.archived"
 
 
 class NewEvent(Record):
@@ -42,7 +53,7 @@ class NewEvent(Record):
 
     type: EventType
     subject: Id
-    """The task, dataset version or trigger that it happened to."""
+    """The task, dataset version, model version or trigger that it happened to."""
     project: str = ""
     actor: Id
     """The principal that did it."""

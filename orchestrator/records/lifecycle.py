@@ -36,6 +36,7 @@ class Move(StrEnum):
     COMPLETE = "complete"
     FAIL = "fail"
     STOP = "stop"
+    RESET = "reset"  # to be edited and run again
     PUBLISH = "publish"
 
 
@@ -53,14 +54,17 @@ MOVES: dict[Status, dict[Move, Status]] = {
         Move.STOP: Status.STOPPED,
         Move.REQUEUE: Status.QUEUED,
     },
-    Status.COMPLETED: {Move.PUBLISH: Status.PUBLISHED},
-    Status.FAILED: {Move.ENQUEUE: Status.QUEUED, Move.START: Status.IN_PROGRESS},
-    Status.STOPPED: {Move.ENQUEUE: Status.QUEUED, Move.START: Status.IN_PROGRESS},
+    Status.COMPLETED: {Move.RESET: Status.CREATED, Move.PUBLISH: Status.PUBLISHED},
+    Status.FAILED: {Move.ENQUEUE: Status.QUEUED, Move.START: Status.IN_PROGRESS, Move.RESET: Status.CREATED},
+    Status.STOPPED: {Move.ENQUEUE: Status.QUEUED, Move.START: Status.IN_PROGRESS, Move.RESET: Status.CREATED},
     Status.PUBLISHED: {},
 }
 
 NEW_ATTEMPT = frozenset({Move.ENQUEUE, Move.START, Move.REQUEUE})
 """Moves that begin another attempt. Attempt numbers never go back."""
+
+_FORGETTING = NEW_ATTEMPT | {Move.RESET}
+"""Moves after which the times are not those of an attempt that has ended."""
 
 ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.STOPPED, Status.PUBLISHED})
 """A task with one of these runs no more."""
@@ -100,7 +104,9 @@ def transition(task: Task, move: Move, *, now: datetime, reason: str | None = No
         "changed_at": now,
     }
     if move in NEW_ATTEMPT:
-        fields |= {"attempt": task.attempt + 1, "stop_requested_at": None, "started_at": None, "ended_at": None}
+        fields["attempt"] = task.attempt + 1
+    if move in _FORGETTING:
+        fields |= {"stop_requested_at": None, "started_at": None, "ended_at": None}
     if status is Status.QUEUED:
         fields["queued_at"] = now
     elif status is Status.IN_PROGRESS:

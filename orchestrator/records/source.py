@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from orchestrator.records.base import Digest, Name, Record
 
@@ -24,6 +24,9 @@ class Source(Record):
 
     The tree is rebuilt from `commit` (fetched from `repository`, or out of `bundle`) and `patch`, with attributes,
     filters and end-of-line conversion off, and must have the id `tree` again.
+
+    Without `tree` nothing was captured: somebody asks for a commit of `repository`, or where none is named for what
+    `branch` points to when an attempt starts. The attempt records what it got.
     """
 
     repository: str | None = None
@@ -31,7 +34,8 @@ class Source(Record):
     branch: str | None = None
     commit: ObjectId | None = None
     """None where the script lies in no repository: then `patch` makes the tree from nothing."""
-    tree: ObjectId
+    tree: ObjectId | None = None
+    """None where it was not captured."""
     patch: Digest | None = None
     """Blob of `git diff-tree --binary --full-index` from the commit's tree to `tree`; None where they are equal."""
     bundle: Digest | None = None
@@ -39,6 +43,16 @@ class Source(Record):
     submodules: tuple[Submodule, ...] = ()
     left_out: tuple[str, ...] = ()
     """Files that stayed behind because they look like secrets."""
+
+    @model_validator(mode="after")
+    def _says_what_to_run(self) -> Self:
+        if self.tree is not None:
+            return self
+        if self.repository is None or (self.commit is None and self.branch is None):
+            raise ValueError("without a tree a source names a repository, and a commit or a branch of it")
+        if self.patch is not None or self.bundle is not None or self.submodules:
+            raise ValueError("patch, bundle and submodules belong to a tree that was captured, and there is none")
+        return self
 
 
 class Script(Record):

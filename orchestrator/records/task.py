@@ -9,7 +9,7 @@ from pydantic import Field
 
 from orchestrator.records.base import Digest, Id, Moment, Name, ProjectPath, Record, Tag
 from orchestrator.records.lifecycle import Status
-from orchestrator.records.source import Container, Packages, Script, Source
+from orchestrator.records.source import Container, ObjectId, Packages, Script, Source
 
 
 class TaskType(StrEnum):
@@ -66,6 +66,8 @@ class Task(Record):
     """Whoever enqueued it: attempts act with the rights of this principal."""
     started_at: Moment | None = None
     ended_at: Moment | None = None
+    archived_at: Moment | None = None
+    """Since when lists leave it out."""
 
 
 ParameterType = Literal["string", "int", "float", "bool", "json", "none"]
@@ -115,6 +117,8 @@ class Attempt(Record):
     exit_code: int | None = None
     exit_reason: ExitReason | None = None
     message: str | None = None
+    commit: ObjectId | None = None
+    """The commit that its source was rebuilt from, and where a branch was asked for the one that it was found at."""
 
 
 class Artifact(Record):

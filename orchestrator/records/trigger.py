@@ -1,4 +1,4 @@
-"""Triggers and their firings."""
+"""Triggers: a condition, what is required besides, and an action."""
 
 from __future__ import annotations
 
@@ -7,45 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator.errors import IllegalTransition
-from orchestrator.records.base import Id, Moment, Name, ProjectPath, Record, Tag
-
-
-class DatasetCondition(Record):
-    """Which events of dataset versions a trigger acts on. All parts must hold.
-
-    With neither `on_tags` nor `on_publish`, a version that becomes final matches; with `on_tags` a change of tags does,
-    too: see `triggers.conditions`.
-    """
-
-    kind: Literal["dataset"] = "dataset"
-    project: str = ""
-    """This project and all below it, also later ones; empty for all."""
-    name: str | None = None
-    """Shell pattern (`fnmatch`) that the dataset's name must match as a whole."""
-    on_tags: tuple[Tag, ...] = ()
-    """The resulting tags hold all of these, and the event added at least one."""
-    required_tags: tuple[Tag, ...] = ()
-    """The resulting tags hold all of these."""
-
-
-class CloneAction(Record):
-    """Clone a reference task with overridden parameters and enqueue it."""
-
-    kind: Literal["clone"] = "clone"
-    task: Id
-    """The reference."""
-    queue: Name = "default"
-    name: str | None = None
-    """Name of the clone, a template; the reference's name and the trigger's where there is none."""
-    project: ProjectPath | None = None
-    """Project of the clone; the reference's where there is none."""
-    parameters: dict[str, str] = Field(default_factory=dict)
-    """`Section/name` to a template of its value."""
-    allow_new: bool = False
-    """Whether parameters that the reference does not have are added instead of refused."""
-    tags: tuple[Tag, ...] = ()
-    """Added to the clone's."""
+from orchestrator.records.action import Action
+from orchestrator.records.base import Id, Moment, Name, Record
+from orchestrator.records.condition import Condition
+from orchestrator.records.gate import Gates
 
 
 class TriggerState(StrEnum):
@@ -56,76 +21,55 @@ class TriggerState(StrEnum):
     REMOVED = "removed"  # kept for its firings
 
 
-class Trigger(Record):
-    """A condition on events and an action. Registering by the same name again makes a revision."""
+class TriggerSpec(Record):
+    """What a person says of a trigger; a change of any of it makes a revision."""
+
+    name: Name
+    condition: Condition
+    action: Action
+    gates: Gates | None = None
+    """What must hold of the event's dataset version before the action."""
+    max_active: int | None = Field(default=None, ge=1)
+    """How many of its firings may be at work (tasks queued or running, functions called); None for no limit."""
+    when_busy: Literal["skip", "queue", "replace"] = "skip"
+    """What becomes of a firing beyond `max_active`: none; it waits its turn; or it has the others stopped, takes the
+    place of those that wait, and goes when they have ended."""
+    debounce_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Collect events into one firing until none came for so long."""
+    debounce_max_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """But no longer than this after the first one."""
+    cooldown_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """The least time from one launch to the next; events meanwhile are collected into one firing at its end."""
+    limit_execution_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Its tasks are stopped when they have run for so long."""
+    dry_run: bool = False
+    """Record what it would do, and do nothing."""
+    group: Name | None = None
+    """Whoever declares the triggers of a group declares all of them: others of the group are removed."""
+
+
+class Trigger(TriggerSpec):
+    """A trigger as the server keeps it. Registering by the same name again makes a revision."""
 
     id: Id
-    name: Name
     revision: int = Field(default=1, ge=1)
     state: TriggerState = TriggerState.ACTIVE
-    condition: DatasetCondition
-    action: CloneAction
-    max_active: int | None = Field(default=None, ge=1)
-    """How many tasks of this trigger may be queued or running; events beyond that are skipped. None for no limit."""
     starts_after: int = Field(ge=0)
     """Id of the last event before it was registered: it acts on later ones."""
+    scheduled_at: Moment | None = None
+    """Of a schedule: when it was registered, or changed last: its times count from then."""
+    last_occurrence_at: Moment | None = None
+    """Of a schedule: the last time that was taken care of, fired or passed over."""
+    next_occurrence_at: Moment | None = None
+    """Of a schedule: when it is due next; None when it never is."""
+    last_launch_at: Moment | None = None
+    """For its cooldown."""
     created_at: Moment
     created_by: Id
-    """The clone is made and enqueued with this principal's rights."""
+    """It acts with this principal's rights."""
     changed_at: Moment
 
-
-class FiringStatus(StrEnum):
-    """Where a firing is in its life."""
-
-    COLLECTING = "collecting"
-    DUE = "due"
-    GATING = "gating"
-    LAUNCHED = "launched"
-    BLOCKED = "blocked"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-
-
-FIRING_MOVES: dict[FiringStatus, frozenset[FiringStatus]] = {
-    FiringStatus.COLLECTING: frozenset({FiringStatus.DUE, FiringStatus.SKIPPED}),
-    FiringStatus.DUE: frozenset(
-        {FiringStatus.GATING, FiringStatus.LAUNCHED, FiringStatus.SKIPPED, FiringStatus.FAILED},
-    ),
-    FiringStatus.GATING: frozenset({FiringStatus.LAUNCHED, FiringStatus.BLOCKED, FiringStatus.FAILED}),
-    FiringStatus.FAILED: frozenset({FiringStatus.LAUNCHED, FiringStatus.SKIPPED, FiringStatus.FAILED}),
-    FiringStatus.LAUNCHED: frozenset(),
-    FiringStatus.BLOCKED: frozenset(),
-    FiringStatus.SKIPPED: frozenset(),
-}
-"""The allowed moves; a failed firing is tried again and may fail again."""
-
-
-class Firing(Record):
-    """The record of a trigger acting on events: what it made, or why not."""
-
-    id: Id
-    trigger_id: Id
-    revision: int
-    event_key: str
-    """The event's id, `schedule:<UTC time>` or `replay:<id>`; unique with the trigger."""
-    events: tuple[int, ...]
-    status: FiringStatus = FiringStatus.DUE
-    task_id: Id | None = None
-    reason: str | None = None
-    tries: int = Field(default=0, ge=0)
-    next_try_at: Moment | None = None
-    """When a failed firing is tried again; None when it is not."""
-    created_at: Moment
-    changed_at: Moment
-
-
-def move_firing(firing: Firing, status: FiringStatus, **fields: object) -> Firing:
-    """Return the firing with another status and these fields.
-
-    Raises:
-        IllegalTransition: `FIRING_MOVES` has no such move.
-    """
-    if status not in FIRING_MOVES[firing.status]:
-        raise IllegalTransition(f"A firing that is {firing.status} cannot become {status}.")
-    return firing.changed(status=status, **fields)
+    @property
+    def project(self) -> str:
+        """Where it belongs: who may see it and change it."""
+        return self.condition.project

@@ -9,7 +9,7 @@ from pydantic import Field
 from orchestrator.records.agent import Slot
 from orchestrator.records.base import Digest, Id, Moment, Name, ProjectPath, Record, Tag
 from orchestrator.records.series import Points
-from orchestrator.records.source import Container, Packages, Script, Source
+from orchestrator.records.source import Container, ObjectId, Packages, Script, Source
 from orchestrator.records.task import (
     Artifact,
     Attempt,
@@ -76,6 +76,14 @@ class CloneTask(Record):
     allow_new: bool = False
     queue: Name | None = None
     """Enqueue the clone there, in the same transaction."""
+    priority: int = Field(default=0, ge=-1_000_000, le=1_000_000)
+    """In that queue."""
+    commit: ObjectId | None = None
+    """Run this commit of the same repository instead, without uncommitted changes."""
+    branch: str | None = Field(default=None, min_length=1, max_length=255)
+    """Run what this branch of the same repository points to when the attempt starts; with `commit` a note alone."""
+    image: Name | None = None
+    """Container image instead of the reference's."""
 
 
 class EnqueueTask(Record):
@@ -123,6 +131,8 @@ class Heartbeat(Record):
     environment_reused: bool | None = None
     started_at: Moment | None = None
     """When the script was started."""
+    commit: ObjectId | None = None
+    """The commit that its source was rebuilt from."""
 
 
 class HeartbeatAnswer(Record):

@@ -96,7 +96,10 @@ def test_an_empty_database_is_made_as_the_migrations_would(empty: Connection) ->
                 UNION ALL SELECT '', proname, regexp_replace(prosrc, '\\s+', ' ', 'g'), '', '', ''
                 FROM pg_proc WHERE proname LIKE 'retrain%'
             """)
-        return sorted(map(str, empty.execute(made)))
+        rows = [tuple(row) for row in empty.execute(made)]
+        if empty.dialect.name == "sqlite":  # a column that is added later stands behind the constraints
+            rows = [(*row[:3], _parts(row[3])) for row in rows]
+        return sorted(map(str, rows))
 
     migrations.upgrade(empty)
     at_once = definitions()
@@ -107,6 +110,22 @@ def test_an_empty_database_is_made_as_the_migrations_would(empty: Connection) ->
     upgrading.run(empty, target=migrations.HEAD)
     assert len(at_once) > 20
     assert at_once == definitions()
+
+
+def _parts(definition: str | None) -> list[str]:
+    """Return what stands between the outer brackets of a statement, and what stands around them, without its order."""
+    if definition is None:
+        return []
+    head, _, rest = definition.partition("(")
+    body, _, tail = rest.rpartition(")")
+    depth, parts = 0, [""]
+    for character in body:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return sorted(" ".join(part.split()) for part in (*parts, head, tail))
 
 
 def test_an_old_database_is_upgraded_when_it_is_opened(

@@ -10,10 +10,15 @@ from orchestrator.store.sql.tables import metadata
 
 _CANNOT = {
     "agents": {"id", "name", "hostname", "version", "executor", "slots", "token_id"},
+    "alias_moves": {  # numbers of a comparison
+        *("id", "project", "name", "alias", "model_id", "actor", "actor_name", "firing", "undoes", "reason", "numbers"),
+    },
     "answers": {"principal_id", "key", "fingerprint"},
     "artifacts": {"task_id", "name", "kind", "filename", "preview"},
     # `environment` is a key of an agent's own; messages are prose.
-    "attempts": {"task_id", "agent_id", "slot", "executor", "environment", "token_id", "exit_reason", "message"},
+    "attempts": {
+        *("task_id", "agent_id", "slot", "executor", "environment", "commit", "token_id", "exit_reason", "message"),
+    },
     "console_chunks": {"task_id"},
     "cursors": {"name"},
     "dataset_heads": {"project", "name", "version_id"},
@@ -28,8 +33,17 @@ _CANNOT = {
     "events": {"type", "subject", "project", "actor", "cause", "data"},  # they tell of what was
     "file_profiles": {"profile"},
     "firing_events": {"trigger_id", "event_key", "firing_id"},
-    "firings": {"id", "trigger_id", "event_key", "events", "status", "task_id", "reason"},
+    "firings": {  # a gate's report and an action's result are numbers and prose
+        *("id", "trigger_id", "event_key", "events", "status", "step", "root", "replay_of", "task_id", "reason"),
+        *("gate", "result", "claimed_by"),
+    },
     "manifests": {"version_id"},
+    "metric_watches": {"trigger_id", "title", "series", "sign"},
+    "model_aliases": {"project", "name", "alias", "model_id"},
+    "model_tags": {"owner", "tag"},
+    "models": {
+        *("id", "project", "name", "state", "framework", "comment", "tags", "task_id", "datasets", "created_by"),
+    },
     "objects": {"storage", "path"},
     "parameters": {"task_id", "name", "type"},
     "principals": {"id", "token_sha256", "name", "role", "project", "queues", "task_id", "lent_role", "created_by"},
@@ -46,7 +60,7 @@ _CANNOT = {
         *("queue", "firing", "chain", "created_by", "queued_by"),
     },
     "trigger_revisions": {"trigger_id", "trigger"},  # the newest stands in `triggers`
-    "triggers": {"id", "name", "state", "condition", "created_by", "name_in_use"},
+    "triggers": {"id", "name", "state", "condition", "gates", "when_busy", "group", "created_by", "name_in_use"},
 }
 """Columns in which no blob is named that somebody would read."""
 

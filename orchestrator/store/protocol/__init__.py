@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from orchestrator.store.protocol.blobs import BlobPlaces, object_lock
 from orchestrator.store.protocol.datasets import Datasets
-from orchestrator.store.protocol.events import Events, Triggers
+from orchestrator.store.protocol.events import Events, Firings, Triggers
+from orchestrator.store.protocol.models import Models
 from orchestrator.store.protocol.system import Agents, Answers, Principals, Queues
 from orchestrator.store.protocol.tasks import Console, Reports, SeriesStore, Tasks
 from orchestrator.store.protocol.transaction import Store, Transaction
@@ -21,6 +22,8 @@ __all__ = [
     "Console",
     "Datasets",
     "Events",
+    "Firings",
+    "Models",
     "Principals",
     "Queues",
     "Reports",

@@ -19,6 +19,9 @@ class Tasks(Protocol):
     def add(self, task: Task, *, parameters: Sequence[Parameter] = ()) -> None:
         """Store a new task. `Conflict` when its `firing` has made a task already."""
 
+    def add_all(self, made: Sequence[tuple[Task, Sequence[Parameter]]]) -> None:
+        """Store many new tasks with their parameters; `Conflict`, as with `add`, and then none is stored."""
+
     def get(self, task_id: str, *, lock: bool = False) -> Task:
         """Return the task; with `lock` no other transaction changes or locks it until this one ends."""
 
@@ -35,6 +38,7 @@ class Tasks(Protocol):
         tag: str | None = None,
         parent: str | None = None,
         queue: str | None = None,
+        archived: bool = False,
         projects_below: str = "",
         after: str | None = None,
         limit: int = 100,
@@ -49,6 +53,7 @@ class Tasks(Protocol):
             tag: one of its tags.
             parent: the task that it was cloned from.
             queue: it is queued there or was.
+            archived: archived ones, too.
             projects_below: nothing outside this project is returned: the reader's grant.
             after: id at which the page before ended.
             limit: most rows.
@@ -63,9 +68,6 @@ class Tasks(Protocol):
 
     def queue_counts(self) -> dict[str, tuple[int, int]]:
         """Return for every queue name with tasks how many are queued and how many in progress."""
-
-    def active_of_trigger(self, trigger_id: str) -> int:
-        """Return how many tasks made by firings of this trigger are queued or in progress."""
 
     def parameters(self, task_id: str) -> list[Parameter]:
         """Return a task's parameters, sorted by name."""
@@ -106,6 +108,17 @@ class SeriesStore(Protocol):
 
         The first batch of a newer attempt for a series hides that series' points of older attempts from its own
         first step on; the summary follows.
+        """
+
+    def extremes(
+        self, task_id: str, attempt: int, names: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[float, float]]:
+        """Return minimum and maximum of everything that one attempt reported, hidden since or not.
+
+        Args:
+            task_id: whose.
+            attempt: which of its attempts.
+            names: title and series of each; those without a number are left out.
         """
 
     def summaries(self, task_id: str) -> list[SeriesSummary]:

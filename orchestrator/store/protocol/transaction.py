@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from orchestrator.records.event import Event
     from orchestrator.store.protocol.blobs import BlobPlaces
     from orchestrator.store.protocol.datasets import Datasets
-    from orchestrator.store.protocol.events import Events, Triggers
+    from orchestrator.store.protocol.events import Events, Firings, Triggers
+    from orchestrator.store.protocol.models import Models
     from orchestrator.store.protocol.system import Agents, Answers, Principals, Queues
     from orchestrator.store.protocol.tasks import Console, Reports, SeriesStore, Tasks
 
@@ -29,6 +30,8 @@ class Transaction(Protocol):
     reports: Reports
     events: Events
     triggers: Triggers
+    firings: Firings
+    models: Models
     queues: Queues
     agents: Agents
     principals: Principals

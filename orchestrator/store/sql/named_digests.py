@@ -12,7 +12,7 @@ from sqlalchemy import select, type_coerce
 
 from orchestrator.records.manifest import raw
 from orchestrator.store.sql.columns import TEXT
-from orchestrator.store.sql.tables import artifacts, dataset_metadata, parameters, reports, tasks, triggers
+from orchestrator.store.sql.tables import artifacts, dataset_metadata, models, parameters, reports, tasks, triggers
 
 if TYPE_CHECKING:
     from orchestrator.store.sql.unit import Unit
@@ -28,6 +28,8 @@ NAMING = (
     parameters.c.value,  # a script may take one as an argument
     triggers.c.action,  # and a trigger may set that
     artifacts.c.digest,
+    models.c.files,
+    models.c.metadata,  # whatever a script says of its model
     reports.c.data,  # of images
     dataset_metadata.c.digest,
 )

@@ -15,7 +15,7 @@ from typing_extensions import override
 from orchestrator.records.series import Points, SeriesSummary
 from orchestrator.store.protocol import SeriesStore
 from orchestrator.store.sql.point_columns import NOTHING, PointColumns, Totals
-from orchestrator.store.sql.rows import columns_of
+from orchestrator.store.sql.rows import chunks, columns_of
 from orchestrator.store.sql.series_chunks import ChunkRows, hidden_from, totals_in
 from orchestrator.store.sql.tables import series as lines
 from orchestrator.store.sql.tables import series_attempts, series_batches
@@ -49,6 +49,18 @@ class SqlSeries(ChunkRows, SeriesStore):
         self._unit.execute(update(lines).where(lines.c.id == bindparam("line")), changes)
         self.merge_small_chunks(list(parts), attempt=attempt)
         return True
+
+    @override
+    def extremes(
+        self, task_id: str, attempt: int, names: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[float, float]]:
+        found: dict[tuple[str, str], tuple[float, float]] = {}
+        for asked in chunks(names):
+            same = (lines.c.task_id == task_id, tuple_(lines.c.title, lines.c.series).in_(asked))
+            statement = select(lines.c.id, lines.c.title, lines.c.series).where(*same)
+            rows = {row.id: (row.title, row.series) for row in self._unit.execute(statement)}
+            found |= {rows[line]: ends for line, ends in self.extremes_of(list(rows), attempt=attempt).items()}
+        return found
 
     @override
     def summaries(self, task_id: str) -> list[SeriesSummary]:

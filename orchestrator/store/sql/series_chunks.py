@@ -80,6 +80,15 @@ class ChunkRows(Noun):
                 totals = totals.joined(PointColumns.unpacked(data).before(end).totals())
         return totals
 
+    def extremes_of(self, series_ids: Sequence[int], *, attempt: int) -> dict[int, tuple[float, float]]:
+        """Return minimum and maximum of an attempt's points by series; one without a number is left out."""
+        statement = (
+            select(_COLUMN.series_id, func.min(_COLUMN.minimum), func.max(_COLUMN.maximum))
+            .where(_COLUMN.series_id.in_(series_ids), _COLUMN.attempt == attempt, _COLUMN.minimum.is_not(None))
+            .group_by(_COLUMN.series_id)
+        )
+        return {line: (least, most) for line, least, most in self._unit.execute(statement)}
+
     def merge_small_chunks(self, series_ids: Sequence[int], *, attempt: int) -> None:
         """Merge an attempt's chunks wherever a series has too many of one level."""
         crowded = (

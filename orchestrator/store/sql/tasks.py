@@ -13,7 +13,8 @@ from orchestrator.records.task import Task
 from orchestrator.store.protocol import Tasks
 from orchestrator.store.sql.attempts import AttemptRows
 from orchestrator.store.sql.rows import below, columns_of, differences, to_row
-from orchestrator.store.sql.tables import firings, task_tags, tasks
+from orchestrator.store.sql.tables import parameters as parameter_rows
+from orchestrator.store.sql.tables import task_tags, tasks
 from orchestrator.store.sql.tags import replace_tags, tagged
 from orchestrator.store.sql.task_parts import ArtifactRows, ParameterRows
 
@@ -36,6 +37,17 @@ class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
             raise Conflict(f"Task {task.id} is there already, or firing {task.firing} has made one.")
         replace_tags(self._unit, task_tags, owner=task.id, tags=task.tags)
         self.put_parameters(task.id, parameters)
+
+    @override
+    def add_all(self, made: Sequence[tuple[Task, Sequence[Parameter]]]) -> None:
+        self._unit.add(tasks, [to_row(task, tasks) for task, _ in made])
+        self._unit.add(
+            task_tags, [{"owner": task.id, "tag": tag} for task, _ in made for tag in sorted(set(task.tags))]
+        )
+        self._unit.add(
+            parameter_rows,
+            [{"task_id": task.id} | to_row(each, parameter_rows) for task, parameters in made for each in parameters],
+        )
 
     @override
     def get(self, task_id: str, *, lock: bool = False) -> Task:
@@ -74,6 +86,7 @@ class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
         tag: str | None = None,
         parent: str | None = None,
         queue: str | None = None,
+        archived: bool = False,
         projects_below: str = "",
         after: str | None = None,
         limit: int = 100,
@@ -88,6 +101,8 @@ class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
                 statement = statement.where(below(tasks.c.project, root))
         if tag is not None:
             statement = statement.where(tagged(tasks.c.id, task_tags, tag))
+        if not archived:
+            statement = statement.where(tasks.c.archived_at.is_(None))
         if after is not None:
             statement = statement.where(tasks.c.id < after)
         return self._unit.records(Task, statement)
@@ -121,10 +136,3 @@ class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
             queued, running = counts.get(queue, (0, 0))
             counts[queue] = (count, running) if status == Status.QUEUED.value else (queued, count)
         return counts
-
-    @override
-    def active_of_trigger(self, trigger_id: str) -> int:
-        # From the active tasks to their firings: the other way would look at every firing that ever was.
-        its_own = select(firings.c.id).where(firings.c.id == tasks.c.firing, firings.c.trigger_id == trigger_id)
-        active = select(func.count()).select_from(tasks).where(tasks.c.status.in_(_ACTIVE), its_own.exists())
-        return int(self._unit.scalar(active))

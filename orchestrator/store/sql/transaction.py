@@ -12,6 +12,8 @@ from orchestrator.store.sql.blobs import SqlBlobPlaces
 from orchestrator.store.sql.console import SqlConsole
 from orchestrator.store.sql.datasets import SqlDatasets
 from orchestrator.store.sql.events import SqlEvents
+from orchestrator.store.sql.firings import SqlFirings
+from orchestrator.store.sql.models import SqlModels
 from orchestrator.store.sql.principals import SqlPrincipals
 from orchestrator.store.sql.queues import SqlQueues
 from orchestrator.store.sql.reports import SqlReports
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
         Console,
         Datasets,
         Events,
+        Firings,
+        Models,
         Principals,
         Queues,
         Reports,
@@ -60,6 +64,8 @@ class SqlTransaction:
         self.reports: Reports = SqlReports(unit)
         self.events: Events = SqlEvents(unit)
         self.triggers: Triggers = SqlTriggers(unit)
+        self.firings: Firings = SqlFirings(unit)
+        self.models: Models = SqlModels(unit)
         self.queues: Queues = SqlQueues(unit)
         self.agents: Agents = SqlAgents(unit)
         self.principals: Principals = SqlPrincipals(unit)

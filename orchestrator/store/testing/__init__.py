@@ -19,6 +19,7 @@ from orchestrator.store.testing.datasets import DatasetContract
 from orchestrator.store.testing.events import EventContract
 from orchestrator.store.testing.garbage import GarbageContract
 from orchestrator.store.testing.manifests import ManifestContract
+from orchestrator.store.testing.models import ModelContract
 from orchestrator.store.testing.series import SeriesContract
 from orchestrator.store.testing.system import SystemContract
 from orchestrator.store.testing.tasks import TaskContract
@@ -38,6 +39,7 @@ class StoreContract(
     GarbageContract,
     EventContract,
     TriggerContract,
+    ModelContract,
     SystemContract,
 ):
     """Everything that a store promises."""

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from blake3 import blake3
 
+from orchestrator.records.action import CloneAction
 from orchestrator.records.agent import Agent, Slot
 from orchestrator.records.blob import PlacedAt, StoredObject
+from orchestrator.records.condition import DatasetCondition
 from orchestrator.records.dataset import DatasetVersion, Metadata, Storage
 from orchestrator.records.event import EventType, NewEvent
+from orchestrator.records.firing import Firing
 from orchestrator.records.manifest import Entry, Kind, Manifest, order, raw
 from orchestrator.records.manifest_changes import edit
+from orchestrator.records.model import ModelFile, ModelVersion
 from orchestrator.records.principal import Principal, Role
 from orchestrator.records.queue import Queue
 from orchestrator.records.series import Points
 from orchestrator.records.task import Artifact, Attempt, Parameter, Report, Task
-from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger
+from orchestrator.records.trigger import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -182,6 +186,15 @@ def a_firing(trigger: Trigger, event: int = 1, **fields: Any) -> Firing:
     """Make a firing."""
     made = {"id": new_id(), "trigger_id": trigger.id, "revision": trigger.revision, "event_key": str(event)}
     return Firing.model_validate(made | {"events": (event,), "created_at": THEN, "changed_at": THEN} | fields)
+
+
+def a_model(**fields: Any) -> ModelVersion:
+    """Make a model version of one file."""
+    made = {"id": new_id(), "project": "occupancy", "name": "forest", "version": 1, "size_bytes": 3}
+    files = (ModelFile(path="model.joblib", size_bytes=3, digest=digest(1)),)
+    return ModelVersion.model_validate(
+        made | {"files": files, "created_at": THEN, "created_by": SOMEBODY, "changed_at": THEN} | fields
+    )
 
 
 def a_queue(name: str) -> Queue:

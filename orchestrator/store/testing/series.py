@@ -96,6 +96,20 @@ class SeriesContract:
         summary = run.summary()
         assert (summary.count, summary.last, summary.minimum, summary.maximum) == (3, 50.0, 0.0, 50.0)
 
+    def test_the_extremes_of_an_attempt_take_in_what_another_hides(self, store: Store) -> None:
+        run = _Run(store)
+        run.report(1, 0, some_points([0, 1, 2], [9.0, math.nan, -2.0]), some_points([0], [math.nan], series="nothing"))
+        run.report(1, 1, some_points([3], [math.inf]), some_points([3], [1.0], series="other"))
+        run.report(2, 0, some_points([0], [5.0]))
+
+        def extremes(attempt: int, *series: str) -> dict[tuple[str, str], tuple[float, float]]:
+            names = [("loss", each) for each in series]
+            return store.read(lambda tx: tx.series.extremes(run.task.id, attempt, names))
+
+        assert extremes(1, "validation", "nothing", "missing") == {("loss", "validation"): (-2.0, math.inf)}
+        assert extremes(2, "validation", "other") == {("loss", "validation"): (5.0, 5.0)}
+        assert extremes(3, "validation") == extremes(1) == {}
+
     def test_many_small_batches_lose_nothing(self, store: Store) -> None:
         run = _Run(store)
         expected: dict[str, list[tuple[int, float]]] = {"a": [], "b": []}

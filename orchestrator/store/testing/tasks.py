@@ -125,6 +125,15 @@ class TaskContract:
         assert found(after=case.id) == [deep.id, old.id]
         assert found(limit=2) == [after.id, beside.id]
 
+    def test_archived_tasks_are_found_when_they_are_asked_for(self, store: Store) -> None:
+        kept, archived = a_task(name="n"), a_task(name="n", archived_at=moment(0.000001))
+        store.write(each((kept, archived), lambda tx: tx.tasks.add))
+        assert store.read(lambda tx: tx.tasks.find(name="n")) == [kept]
+        assert store.read(lambda tx: tx.tasks.find(name="n", archived=True)) == [archived, kept]
+        back = archived.changed(archived_at=None)
+        store.write(lambda tx: tx.tasks.replace(back, expected=archived))
+        assert store.read(lambda tx: tx.tasks.find(name="n")) == [back, kept]
+
     def test_tags_that_are_replaced_are_found_no_more(self, store: Store) -> None:
         task = a_task(tags=("old", "both"))
         changed = task.changed(tags=("both", "new"))
@@ -215,7 +224,7 @@ class TaskContract:
         store.write(each((second, first), lambda tx: tx.tasks.add_attempt))
         with pytest.raises(AlreadyExists):
             store.write(lambda tx: tx.tasks.add_attempt(first))
-        ended = first.changed(ended_at=moment(5), exit_code=-9, exit_reason=ExitReason.LOST, environment_reused=True)
+        ended = first.changed(ended_at=moment(5), exit_code=-9, exit_reason=ExitReason.LOST, commit="1" * 40)
         store.write(lambda tx: tx.tasks.replace_attempt(ended))
         with pytest.raises(StaleAttempt, match="lost"):
             store.write(lambda tx: tx.tasks.replace_attempt(first.changed(lease_expires_at=moment(999))))

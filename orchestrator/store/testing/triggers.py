@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.errors import AlreadyExists, Conflict, NotFound, StaleRevision
-from orchestrator.records.trigger import FiringStatus, TriggerState
+from orchestrator.records.firing import FiringStatus
+from orchestrator.records.trigger import TriggerState
 from orchestrator.store.testing.records import a_firing, a_trigger, each, moment, new_id
 
 if TYPE_CHECKING:
@@ -64,21 +65,21 @@ class TriggerContract:
     def test_an_event_fires_a_trigger_once(self, store: Store) -> None:
         trigger, other = _stored(store), _stored(store)
         firing = a_firing(trigger, 5)
-        assert store.write(lambda tx: tx.triggers.add_firing(firing))
-        assert not store.write(lambda tx: tx.triggers.add_firing(a_firing(trigger, 5)))
-        assert store.write(lambda tx: tx.triggers.add_firing(a_firing(other, 5)))
-        assert store.read(lambda tx: tx.triggers.firing(firing.id)) == firing
-        assert store.read(lambda tx: tx.triggers.firing_of(trigger.id, "5")) == firing
-        assert store.read(lambda tx: tx.triggers.firing_of(trigger.id, "6")) is None
-        assert store.read(lambda tx: tx.triggers.firings(trigger_id=trigger.id)) == [firing]
+        assert store.write(lambda tx: tx.firings.add(firing))
+        assert not store.write(lambda tx: tx.firings.add(a_firing(trigger, 5)))
+        assert store.write(lambda tx: tx.firings.add(a_firing(other, 5)))
+        assert store.read(lambda tx: tx.firings.get(firing.id)) == firing
+        assert store.read(lambda tx: tx.firings.of_event(trigger.id, "5")) == firing
+        assert store.read(lambda tx: tx.firings.of_event(trigger.id, "6")) is None
+        assert store.read(lambda tx: tx.firings.find(trigger_id=trigger.id)) == [firing]
         with pytest.raises(NotFound):
-            store.read(lambda tx: tx.triggers.firing(new_id()))
+            store.read(lambda tx: tx.firings.get(new_id()))
 
     def test_of_many_schedulers_at_once_one_fires(self, store: Store) -> None:
         trigger = _stored(store)
 
         def fire(_: int) -> bool:
-            return store.write(lambda tx: tx.triggers.add_firing(a_firing(trigger, 5)))
+            return store.write(lambda tx: tx.firings.add(a_firing(trigger, 5)))
 
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(fire, range(16))) == 1
@@ -102,16 +103,16 @@ class TriggerContract:
 
     def test_a_firing_that_moved_on_is_not_overwritten(self, store: Store) -> None:
         read = a_firing(_stored(store))
-        store.write(lambda tx: tx.triggers.add_firing(read))
+        store.write(lambda tx: tx.firings.add(read))
         failed = read.changed(status=FiringStatus.FAILED, tries=1, reason="no queue", next_try_at=moment(10))
-        store.write(lambda tx: tx.triggers.replace_firing(failed, expected=read))
+        store.write(lambda tx: tx.firings.replace(failed, expected=read))
         with pytest.raises(Conflict, match="failed"):
-            store.write(lambda tx: tx.triggers.replace_firing(read, expected=read))
+            store.write(lambda tx: tx.firings.replace(read, expected=read))
         again = failed.changed(tries=2)
-        store.write(lambda tx: tx.triggers.replace_firing(again, expected=failed))
+        store.write(lambda tx: tx.firings.replace(again, expected=failed))
         with pytest.raises(Conflict, match="2 tries"):
-            store.write(lambda tx: tx.triggers.replace_firing(failed, expected=failed))
-        assert store.read(lambda tx: tx.triggers.firing(read.id)) == again
+            store.write(lambda tx: tx.firings.replace(failed, expected=failed))
+        assert store.read(lambda tx: tx.firings.get(read.id)) == again
 
     def test_failed_firings_are_due_in_order(self, store: Store) -> None:
         trigger = _stored(store)
@@ -122,8 +123,8 @@ class TriggerContract:
         later = a_firing(trigger, 4, **failed, next_try_at=moment(99))
         launched = a_firing(trigger, 5, status=FiringStatus.LAUNCHED, next_try_at=moment(1))
         firings = (late, soon, never, later, launched)
-        store.write(each(firings, lambda tx: tx.triggers.add_firing))
-        assert store.read(lambda tx: tx.triggers.firings_due(now=moment(20))) == [soon, late]
-        assert store.read(lambda tx: tx.triggers.firings_due(now=moment(20), limit=1)) == [soon]
-        assert store.read(lambda tx: tx.triggers.firings(limit=2)) == [launched, later]
-        assert store.read(lambda tx: tx.triggers.firings(after=soon.id)) == [late]
+        store.write(each(firings, lambda tx: tx.firings.add))
+        assert store.read(lambda tx: tx.firings.due(now=moment(20))) == [soon, late]
+        assert store.read(lambda tx: tx.firings.due(now=moment(20), limit=1)) == [soon]
+        assert store.read(lambda tx: tx.firings.find(limit=2)) == [launched, later]
+        assert store.read(lambda tx: tx.firings.find(after=soon.id)) == [late]

@@ -20,7 +20,16 @@ from orchestrator.store.sql.tables.datasets import (
     manifest_blocks,
     manifests,
 )
-from orchestrator.store.sql.tables.events import cursors, events, firing_events, firings, trigger_revisions, triggers
+from orchestrator.store.sql.tables.events import (
+    cursors,
+    events,
+    firing_events,
+    firings,
+    metric_watches,
+    trigger_revisions,
+    triggers,
+)
+from orchestrator.store.sql.tables.models import alias_moves, model_aliases, model_tags, models
 from orchestrator.store.sql.tables.reports import (
     console_chunks,
     reports,
@@ -34,6 +43,7 @@ from orchestrator.store.sql.tables.tasks import artifacts, attempts, parameters,
 
 __all__ = [
     "agents",
+    "alias_moves",
     "answers",
     "artifacts",
     "attempts",
@@ -54,6 +64,10 @@ __all__ = [
     "manifest_blocks",
     "manifests",
     "metadata",
+    "metric_watches",
+    "model_aliases",
+    "model_tags",
+    "models",
     "objects",
     "parameters",
     "principals",

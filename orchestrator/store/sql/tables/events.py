@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, ForeignKey, Index, Table, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Table,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.event import listens_for
 
 from orchestrator.store.sql.columns import SERIAL, TEXT, WHOLE
@@ -72,8 +83,34 @@ triggers = Table(
     text_column("created_by"),
     moment_column("changed_at"),
     text_column("name_in_use", null=True),  # the name until it is removed: unique as long, and only as long
+    json_column("gates", null=True),
+    Column("when_busy", TEXT, nullable=False, server_default="skip"),
+    Column("debounce_seconds", Double, nullable=True),
+    Column("debounce_max_seconds", Double, nullable=True),
+    Column("cooldown_seconds", Double, nullable=True),
+    Column("limit_execution_seconds", Double, nullable=True),
+    Column("dry_run", Boolean, nullable=False, server_default=false()),
+    text_column("group", null=True),
+    moment_column("scheduled_at", null=True),
+    moment_column("last_occurrence_at", null=True),
+    moment_column("next_occurrence_at", null=True),
+    moment_column("last_launch_at", null=True),
     UniqueConstraint("name_in_use"),
+    Index(None, "next_occurrence_at"),
+    Index(None, "group"),
 )
+
+metric_watches = Table(
+    "metric_watches",
+    metadata,
+    key_column("trigger_id", of="triggers.id"),
+    text_column("title"),
+    text_column("series"),
+    Column("threshold", Double, nullable=False),
+    text_column("sign"),
+    Index(None, "title", "series"),
+)
+"""Which series triggers that are not removed wait for: looked up with every batch of points."""
 
 trigger_revisions = Table(
     "trigger_revisions",
@@ -98,8 +135,21 @@ firings = Table(
     moment_column("next_try_at", null=True),
     moment_column("created_at"),
     moment_column("changed_at"),
+    moment_column("occurrence_at", null=True),
+    text_column("step", null=True),
+    text_column("root", null=True),
+    Column("chain_open", Boolean, nullable=False, server_default=false()),
+    text_column("replay_of", null=True),
+    json_column("gate", null=True),
+    json_column("result", null=True),
+    moment_column("due_at", null=True),
+    text_column("claimed_by", null=True),
+    moment_column("claimed_until", null=True),
     Index(None, "trigger_id", "id"),
+    Index(None, "trigger_id", "status", "id"),
+    Index(None, "trigger_id", "chain_open"),
     Index(None, "status", "next_try_at"),
+    Index(None, "status", "due_at"),
 )
 
 firing_events = Table(
@@ -108,4 +158,5 @@ firing_events = Table(
     key_column("trigger_id", of="triggers.id"),
     key_column("event_key"),
     text_column("firing_id"),
+    Index(None, "event_key"),
 )

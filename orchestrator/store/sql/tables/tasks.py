@@ -47,6 +47,7 @@ tasks = Table(
     text_column("queued_by", null=True),
     moment_column("started_at", null=True),
     moment_column("ended_at", null=True),
+    moment_column("archived_at", null=True),
     UniqueConstraint("firing"),
     Index(None, "status", "queue", "priority", "position", "queued_at"),
     Index(None, "project", "id"),
@@ -89,6 +90,7 @@ attempts = Table(
     whole_column("exit_code", null=True),
     text_column("exit_reason", null=True),
     text_column("message", null=True),
+    text_column("commit", null=True),
     Index(None, "ended_at", "lease_expires_at"),
 )
 
