@@ -69,6 +69,10 @@ class Settings:
     """A failed firing is tried again after this, then after twice this, and so on."""
     firing_retry_max_seconds: float = 3600.0
     firing_max_tries: int = 10
+    claim_seconds: float = 60.0
+    """A scheduler that is silent for this long about a function, a message or a gate loses it to another."""
+    public_url: str = ""
+    """By which people and tasks reach the server, for addresses in templates; host and port where there is none."""
 
     def __post_init__(self) -> None:
         defaults: dict[str, object] = {
@@ -90,6 +94,11 @@ class Settings:
                 f"A heartbeat every {self.heartbeat_seconds} s does not keep a lease of {self.lease_seconds} s.",
                 hint=f"Make {variable('heartbeat_seconds')} at most a third of {variable('lease_seconds')}.",
             )
+
+    @property
+    def base_url(self) -> str:
+        """The beginning of the server's addresses, without a slash at its end."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:  # noqa: ANN401  any field
@@ -149,17 +158,19 @@ def link_prefixes(environ: Mapping[str, str] | None = None, *, given: Sequence[s
     Raises:
         InvalidRequest: one names no server or bucket, and so would allow everything.
     """
-    environ = os.environ if environ is None else environ
-    texts = (*environ.get(variable("link_prefixes"), "").split(","), *given)
-    prefixes = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
-    for prefix in prefixes:
-        _, separator, rest = prefix.partition("://")
-        if not separator or "/" not in rest.lstrip("/"):
-            raise InvalidRequest(
-                f"{prefix!r} is no beginning of links ({variable('link_prefixes')}).",
-                hint="Each names a server or bucket and ends in a slash or goes on behind one, such as s3://bucket/.",
-            )
-    return prefixes
+    return _prefixes("link_prefixes", environ, given=given)
+
+
+def webhook_prefixes(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the beginnings of addresses that webhooks may go to beside `https://` on the public internet.
+
+    Args:
+        environ: whose `RETRAIN_WEBHOOK_PREFIXES` has them, by commas; the process's own where there is none.
+
+    Raises:
+        InvalidRequest: one names no server, and so would allow everything.
+    """
+    return _prefixes("webhook_prefixes", environ)
 
 
 def find_server(environ: Mapping[str, str] | None = None) -> Server:
@@ -218,6 +229,20 @@ def write_credentials(path: Path, server: Server) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _prefixes(name: str, environ: Mapping[str, str] | None, *, given: Sequence[str] = ()) -> tuple[str, ...]:
+    environ = os.environ if environ is None else environ
+    texts = (*environ.get(variable(name), "").split(","), *given)
+    prefixes = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    for prefix in prefixes:
+        _, separator, rest = prefix.partition("://")
+        if not separator or "/" not in rest.lstrip("/"):
+            raise InvalidRequest(
+                f"{prefix!r} is no beginning of links ({variable(name)}).",
+                hint="Each names a server or bucket and ends in a slash or goes on behind one, such as s3://bucket/.",
+            )
+    return prefixes
 
 
 def _read(name: str, text: str, *, kind: str) -> str | int | float | Path:

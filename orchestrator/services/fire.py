@@ -1,28 +1,30 @@
 """A trigger acts on an event: exactly once, however often and by however many schedulers it is told to.
 
-The firing's row is unique by trigger and event; it, the clone, its place in the queue and the events are one savepoint.
-A launch that fails leaves a firing that says why and is tried again; the next match is not disturbed.
+The rows that join firings and events are unique by trigger and event; a firing, the clone, its place in the queue and
+the events are one transaction. A launch that fails leaves a firing that says why and is tried again; the next match is
+not disturbed.
 """
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NotFound, OrchestratorError
-from orchestrator.records.event import EventType
+from orchestrator.records.firing import Firing, FiringStatus
 from orchestrator.records.principal import Permission
-from orchestrator.records.trigger import Firing, FiringStatus, TriggerState, move_firing
-from orchestrator.services.announce import announce_trigger
-from orchestrator.services.create_task import chain_of
+from orchestrator.records.trigger import TriggerState
+from orchestrator.services.advance import advance
+from orchestrator.services.chains import follow
+from orchestrator.services.firing_batch import Batch, Case
 from orchestrator.services.ids import new_id
-from orchestrator.services.launch import launch
 from orchestrator.wire import FiringResult
 from triggers import conditions
 
 if TYPE_CHECKING:
-    from orchestrator.records.base import Id
+    from datetime import datetime
+
+    from orchestrator.records.base import Id, Moment
     from orchestrator.records.event import Event
     from orchestrator.records.principal import Principal
     from orchestrator.records.trigger import Trigger
@@ -30,197 +32,186 @@ if TYPE_CHECKING:
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import NewFiring, PostFirings
 
-logger = logging.getLogger(__name__)
-
-_OF_THE_DATA = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
-"""What a launch may raise over what stands in its records. Anything else, such as a database that is away, concerns
-the whole batch."""
-
 
 def post_firings(
     transaction: Transaction, actor: Principal, *, body: PostFirings, settings: Settings
 ) -> list[FiringResult]:
-    """Carry out the matches that a scheduler found, in their order.
+    """Carry out the matches that a scheduler found, in their order, and then what follows tasks that ended.
 
     Raises:
         Forbidden: the actor may not fire.
     """
     actor.require(Permission.FIRE)
-    # Every row first and in one order: two schedulers with the same triggers in other orders would wait for each other.
-    locked: dict[Id, Trigger] = {}
-    for trigger_id in sorted({new.trigger_id for new in body.firings}):
-        try:
-            locked[trigger_id] = transaction.triggers.get(trigger_id, lock=True)
-        except NotFound:
-            continue
-    return [
-        _fire(transaction, actor, new=new, trigger=locked.get(new.trigger_id), settings=settings)
-        for new in body.firings
-    ]
+    post = _Post(transaction, actor, body=body, settings=settings)
+    answers = [post.take(new) for new in body.firings]
+    for event_id in body.ended:
+        if (event := post.events.get(event_id)) is not None:
+            follow(post.batch, event)
+    post.batch.flush()
+    return [_result(new, told=told, batch=post.batch) for new, told in zip(body.firings, answers, strict=True)]
 
 
-def retry_firing(transaction: Transaction, actor: Principal, *, firing_id: Id, settings: Settings) -> Firing:
-    """Try a failed firing again with the trigger as it is now; one that is not due any more stays as it is."""
-    trigger = transaction.triggers.get(transaction.triggers.firing(firing_id).trigger_id, lock=True)
-    firing = transaction.triggers.firing(firing_id)
-    now = transaction.now()
-    if firing.next_try_at is None or firing.next_try_at > now or firing.status is not FiringStatus.FAILED:
-        return firing
-    if trigger.state is TriggerState.PAUSED:
-        later = firing.changed(next_try_at=now + timedelta(seconds=settings.firing_retry_seconds))
-        transaction.triggers.replace_firing(later, expected=firing)
-        return later
-    if trigger.state is TriggerState.REMOVED:
-        return _end(transaction, firing=firing, status=FiringStatus.SKIPPED, reason="The trigger was removed.")
-    event = transaction.events.get(firing.events[-1])
-    current = firing.changed(revision=trigger.revision)
-    transaction.triggers.replace_firing(current, expected=firing)
-    return _decide(transaction, actor, trigger=trigger, firing=current, event=event, settings=settings)
-
-
-def _fire(
-    transaction: Transaction, actor: Principal, *, new: NewFiring, trigger: Trigger | None, settings: Settings
-) -> FiringResult:
-    if trigger is None or trigger.state is TriggerState.REMOVED:
-        return _result(new, outcome="stale_revision", reason="The trigger is gone.")
-    if trigger.revision != new.revision:
-        reason = f"The trigger is at revision {trigger.revision} by now."
-        return _result(new, outcome="stale_revision", reason=reason)
-    if not actor.may(Permission.FIRE, trigger.condition.project):
-        return _result(new, outcome="failed", reason="This token may not fire triggers of that project.")
-    present = transaction.triggers.firing_of(trigger.id, str(new.event))
-    if present is not None:
-        return _result(new, outcome="duplicate", task_id=present.task_id, reason=present.reason)
-    try:
-        event = transaction.events.get(new.event)
-    except NotFound:
-        return _result(new, outcome="failed", reason=f"There is no event {new.event}.")
-    return _fire_on(transaction, actor, new=new, trigger=trigger, event=event, settings=settings)
-
-
-def _fire_on(  # noqa: PLR0913  a match is made of many parts
-    transaction: Transaction,
-    actor: Principal,
+def start_firing(  # noqa: PLR0913  a firing is made of many parts
+    batch: Batch,
     *,
-    new: NewFiring,
     trigger: Trigger,
-    event: Event,
-    settings: Settings,
-) -> FiringResult:
-    if event.id <= trigger.starts_after:
-        return _result(new, outcome="skipped", reason="The event is older than the trigger.")
-    verdict = conditions.matches(trigger.condition, event)
-    if not verdict.matched:
-        return _result(new, outcome="skipped", reason=verdict.reason)
-    due = _add_firing(transaction, trigger=trigger, event=event)
-    firing = _decide(transaction, actor, trigger=trigger, firing=due, event=event, settings=settings)
-    return _result(new, outcome=firing.status, task_id=firing.task_id, reason=firing.reason)
+    events: tuple[Event, ...],
+    key: str,
+    replay_of: Id | None = None,
+    occurrence_at: Moment | None = None,
+) -> Firing:
+    """Add a firing and take it as far as it goes now, past windows: `batch.ended` has it after a flush.
+
+    Args:
+        batch: of the transaction; the trigger's row is locked, and it has no firing with this key.
+        trigger: as it is now.
+        events: what it stands for, oldest first.
+        key: what makes it unique with the trigger.
+        replay_of: the firing that is done over.
+        occurrence_at: of a schedule: the time that it stands for.
+    """
+    fields = {"replay_of": replay_of, "occurrence_at": occurrence_at}
+    firing = _new_firing(batch, trigger=trigger, events=events, key=key).changed(**fields)
+    return advance(batch, Case(trigger=trigger, firing=firing, stored=None, events=events))
 
 
-def _result(new: NewFiring, *, outcome: str, task_id: str | None = None, reason: str | None = None) -> FiringResult:
-    return FiringResult.model_validate(
-        {"trigger_id": new.trigger_id, "event": new.event, "outcome": outcome, "task_id": task_id, "reason": reason}
-    )
+def take_event(batch: Batch, *, trigger: Trigger, event: Event) -> Firing:
+    """Act on an event that matches and that the trigger has no firing for: skip it, collect it, or go on with it.
+
+    Args:
+        batch: of the transaction; the trigger's row is locked.
+        trigger: as it is now.
+        event: it matches the trigger's condition.
+    """
+    firing = _new_firing(batch, trigger=trigger, events=(event,), key=str(event.id))
+    case = Case(trigger=trigger, firing=firing, stored=None, events=(event,))
+    if trigger.state is TriggerState.PAUSED or batch.was_paused(trigger, at=event):
+        return batch.end(case, FiringStatus.SKIPPED, reason="paused")
+    if trigger.id in batch.chain_to(event):
+        reason = "loop: a task that this trigger had started caused the event"
+        return batch.end(case, FiringStatus.SKIPPED, reason=reason)
+    return _collect(batch, case) or advance(batch, case)
 
 
-def _add_firing(transaction: Transaction, *, trigger: Trigger, event: Event) -> Firing:
-    now = transaction.now()
-    firing = Firing(
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What became of a match: its firing, or an outcome without one."""
+
+    outcome: str | None = None
+    """The status of the firing where it is not given."""
+    firing: Firing | None = None
+    reason: str | None = None
+
+
+class _Post:
+    """One request of a scheduler."""
+
+    def __init__(self, transaction: Transaction, actor: Principal, *, body: PostFirings, settings: Settings) -> None:
+        self.actor = actor
+        self.events = transaction.events.many([*(new.event for new in body.firings), *body.ended])
+        firings_of = {event.cause for number in body.ended if (event := self.events.get(number)) and event.cause}
+        owners = [transaction.firings.get(firing).trigger_id for firing in sorted(firings_of)]
+        # Every row first and in one order: two schedulers with the same triggers in other orders would wait in a ring.
+        self.triggers = transaction.triggers.lock_all([*(new.trigger_id for new in body.firings), *owners])
+        self.present = transaction.firings.of_events([(new.trigger_id, str(new.event)) for new in body.firings])
+        self.batch = Batch(transaction, actor, settings=settings)
+        self.batch.look_for_pauses(list(self.triggers))
+
+    def take(self, new: NewFiring) -> Told:
+        """Act on one match, unless it was acted on before or should not be."""
+        trigger = self.triggers.get(new.trigger_id)
+        refusal = self._refusal(new, trigger=trigger)
+        if trigger is None or refusal is not None:
+            return refusal or Told(outcome="stale_revision", reason="The trigger is gone.")
+        key = (trigger.id, str(new.event))
+        if (present := self.present.get(key)) is not None:
+            return Told(outcome="duplicate", firing=present)
+        event = self.events.get(new.event)
+        if event is None:
+            return Told(outcome="failed", reason=f"There is no event {new.event}.")
+        if event.id <= trigger.starts_after:
+            return Told(outcome="skipped", reason="The event is older than the trigger.")
+        verdict = conditions.matches(trigger.condition, event)
+        if not verdict.matched:
+            return Told(outcome="skipped", reason=verdict.reason)
+        self.present[key] = firing = take_event(self.batch, trigger=self.batch.fresh(trigger), event=event)
+        return Told(firing=firing)
+
+    def _refusal(self, new: NewFiring, *, trigger: Trigger | None) -> Told | None:
+        if trigger is None or trigger.state is TriggerState.REMOVED:
+            return Told(outcome="stale_revision", reason="The trigger is gone.")
+        if trigger.revision != new.revision:
+            return Told(outcome="stale_revision", reason=f"The trigger is at revision {trigger.revision} by now.")
+        if not self.actor.may(Permission.FIRE, trigger.project):
+            return Told(outcome="failed", reason="This token may not fire triggers of that project.")
+        return None
+
+
+def _result(new: NewFiring, *, told: Told, batch: Batch) -> FiringResult:
+    fields: dict[str, object] = {"trigger_id": new.trigger_id, "event": new.event, "reason": told.reason}
+    if told.firing is None:
+        return FiringResult.model_validate(fields | {"outcome": told.outcome})
+    firing = batch.ended.get(told.firing.id, told.firing)
+    return FiringResult.model_validate(fields | {"outcome": told.outcome or firing.status, **facts(firing)})
+
+
+def facts(firing: Firing) -> dict[str, object]:
+    """Return what a result tells of a firing."""
+    return {
+        "firing_id": firing.id,
+        "task_id": firing.task_id,
+        "reason": firing.reason,
+        "due_at": firing.due_at or firing.next_try_at,
+    }
+
+
+def _new_firing(batch: Batch, *, trigger: Trigger, events: tuple[Event, ...], key: str) -> Firing:
+    return Firing(
         id=new_id(),
         trigger_id=trigger.id,
         revision=trigger.revision,
-        event_key=str(event.id),
-        events=(event.id,),
-        created_at=now,
-        changed_at=now,
+        event_key=key,
+        events=tuple(event.id for event in events),
+        created_at=batch.now,
+        changed_at=batch.now,
     )
-    transaction.triggers.add_firing(firing)  # cannot be there: the trigger's row is locked, and nobody else adds any
-    return firing
 
 
-def _decide(  # noqa: PLR0913  a match is made of many parts
-    transaction: Transaction, actor: Principal, *, trigger: Trigger, firing: Firing, event: Event, settings: Settings
-) -> Firing:
-    chain = _chain(transaction, event=event)
-    reason = _obstacle(transaction, trigger=trigger, event=event, chain=chain)
-    if reason is not None:
-        return _end(transaction, firing=firing, status=FiringStatus.SKIPPED, reason=reason)
-    try:
-        task = transaction.savepoint(
-            lambda: launch(transaction, trigger=trigger, firing=firing, event=event, chain=chain)
-        )
-    except OrchestratorError as error:
-        return _fail(transaction, firing=firing, reason=str(error), settings=settings)
-    except _OF_THE_DATA as error:
-        logger.exception("launch failed", extra={"action": "launch_failed", "firing": firing.id, "trigger": trigger.id})
-        return _fail(transaction, firing=firing, reason=f"{type(error).__name__}: {error}", settings=settings)
-    launched = _end(transaction, firing=firing, status=FiringStatus.LAUNCHED, task_id=task.id)
-    announce_trigger(
-        transaction,
-        actor,
-        type=EventType.TRIGGER_FIRED,
-        trigger=trigger,
-        firing=firing.id,
-        event=event.id,
-        task=task.id,
-    )
-    return launched
+def _collect(batch: Batch, case: Case) -> Firing | None:
+    """Put an event into the trigger's window, which is opened where there is none; None where it needs no window."""
+    trigger, (event,) = case.trigger, case.events
+    if trigger.debounce_seconds is None and trigger.cooldown_seconds is None:
+        return None
+    batch.flush()
+    present = batch.transaction.firings.collecting(trigger.id)
+    if present is None:
+        ends = window_end(trigger, now=batch.now, opened=batch.now)
+        if ends is None:
+            return None
+        return batch.keep(case, FiringStatus.COLLECTING, due_at=ends, reason="its window is open")
+    batch.transaction.firings.join(present, str(event.id))
+    ends = window_end(trigger, now=batch.now, opened=present.created_at) or batch.now
+    joined = present.changed(events=(*present.events, event.id), due_at=ends, changed_at=batch.now)
+    batch.transaction.firings.replace(joined, expected=present)
+    batch.ended[joined.id] = joined
+    return joined
 
 
-def _obstacle(transaction: Transaction, *, trigger: Trigger, event: Event, chain: tuple[Id, ...]) -> str | None:
-    if trigger.state is TriggerState.PAUSED or _was_paused(transaction, trigger=trigger, event=event):
-        return "paused"
-    if trigger.id in chain:
-        return "loop: a task that this trigger had started caused the event"
-    if trigger.max_active is not None:
-        active = transaction.tasks.active_of_trigger(trigger.id)
-        if active >= trigger.max_active:
-            return f"busy: {active} of its tasks are active, at most {trigger.max_active} may be"
-    return None
+def window_end(trigger: Trigger, *, now: datetime, opened: datetime) -> datetime | None:
+    """Return when a window closes into which an event falls now, or None where the event need not wait.
 
-
-def _was_paused(transaction: Transaction, *, trigger: Trigger, event: Event) -> bool:
-    """Tell from the log whether the trigger was paused when the event happened, resumed since as it may be."""
-    switched = transaction.events.recent(
-        types=(EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED), subject=trigger.id, before=event.id, limit=1
-    )
-    return bool(switched) and switched[0].type is EventType.TRIGGER_PAUSED
-
-
-def _chain(transaction: Transaction, *, event: Event) -> tuple[Id, ...]:
-    """Return the triggers that led to an event: those of the task whose attempt caused it."""
-    try:
-        return chain_of(transaction, transaction.principals.get(event.actor))
-    except NotFound:
-        return ()
-
-
-def _end(transaction: Transaction, *, firing: Firing, status: FiringStatus, **fields: str | None) -> Firing:
-    ended = move_firing(
-        firing,
-        status,
-        **{"reason": None, "next_try_at": None, "tries": firing.tries + 1, "changed_at": transaction.now()} | fields,
-    )
-    transaction.triggers.replace_firing(ended, expected=firing)
-    return ended
-
-
-def _fail(transaction: Transaction, *, firing: Firing, reason: str, settings: Settings) -> Firing:
-    now = transaction.now()
-    tries = firing.tries + 1
-    wait = min(settings.firing_retry_seconds * 2 ** (tries - 1), settings.firing_retry_max_seconds)
-    failed = move_firing(
-        firing,
-        FiringStatus.FAILED,
-        reason=_storable(reason),
-        tries=tries,
-        next_try_at=now + timedelta(seconds=wait) if tries < settings.firing_max_tries else None,
-        changed_at=now,
-    )
-    transaction.triggers.replace_firing(failed, expected=firing)
-    return failed
-
-
-def _storable(text: str) -> str:
-    """Return a text that every database keeps: it may quote what none does."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    Args:
+        trigger: says for how long it collects, and when it launched last.
+        now: when the event falls into it.
+        opened: when the first one did.
+    """
+    ends = []
+    if trigger.debounce_seconds is not None:
+        quiet = now + timedelta(seconds=trigger.debounce_seconds)
+        most = trigger.debounce_max_seconds
+        ends.append(quiet if most is None else min(quiet, opened + timedelta(seconds=most)))
+    if trigger.cooldown_seconds is not None and trigger.last_launch_at is not None:
+        cool = trigger.last_launch_at + timedelta(seconds=trigger.cooldown_seconds)
+        if cool > now:
+            ends.append(cool)
+    return max(ends, default=None)

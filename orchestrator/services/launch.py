@@ -1,4 +1,4 @@
-"""From a trigger and an event to the clone that it asks for."""
+"""From a firing to what its trigger does on the server: a clone, a run of the reference itself, a promotion."""
 
 from __future__ import annotations
 
@@ -6,71 +6,91 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from orchestrator.errors import Forbidden, InvalidRequest, NotFound
-from orchestrator.services.authenticate import end_of
-from orchestrator.services.clone import clone_task
+from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.records.action import ChainAction, CloneAction, PromoteAction, Step
+from orchestrator.records.firing import FiringStatus
+from orchestrator.records.lifecycle import Status
+from orchestrator.services.challenge import challenge
+from orchestrator.services.clone import announce_clone, prepare_clone
+from orchestrator.services.enqueue import check_queue
+from orchestrator.services.firing_batch import Batch, Case, Planned
+from orchestrator.services.rerun import rerun_task
+from orchestrator.services.template_values import values_for
 from orchestrator.wire import CloneTask
 from triggers import templates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.records.action import Action
     from orchestrator.records.base import Id
-    from orchestrator.records.event import Event
-    from orchestrator.records.principal import Principal
+    from orchestrator.records.firing import Firing
     from orchestrator.records.task import Task
-    from orchestrator.records.trigger import Firing, Trigger
-    from orchestrator.store.protocol import Transaction
+    from orchestrator.records.trigger import Trigger
 
 _NAME_LENGTH = 255
 
 
-def launch(transaction: Transaction, *, trigger: Trigger, firing: Firing, event: Event, chain: tuple[Id, ...]) -> Task:
-    """Clone the reference and enqueue the clone, with the rights of whoever registered the trigger.
+def launch(batch: Batch, case: Case, *, chain: tuple[Id, ...]) -> Firing:
+    """Do what the trigger does, with the rights of whoever registered it; where it cannot be done the firing fails.
 
     Args:
-        transaction: one that writes, with the trigger's row locked.
-        trigger: as it is now.
-        firing: the clone's cause.
-        event: fills the templates.
+        batch: of the transaction.
+        case: a firing whose turn has come and whose gates are open.
         chain: the triggers that led to the event.
-
-    Raises:
-        NotFound: the reference task or the queue is gone.
-        Forbidden: the registrar's token is revoked, has expired, or lacks the rights.
-        InvalidRequest: a filled template does not fit its parameter.
     """
-    registrar = find_registrar(transaction, trigger=trigger)
-    body = fill_action(transaction, trigger=trigger, event=event)
-    return clone_task(transaction, registrar, task_id=trigger.action.task, body=body, fired=(trigger, firing, chain))
+    action = case.trigger.action
+    if isinstance(action, PromoteAction):
+        return batch.trying(case, lambda: _promote(batch, case))
+    clone = clone_of(action, step=case.firing.step)
+    if clone.reuse:
+        return batch.trying(case, lambda: _run_again(batch, case, action=clone, chain=chain))
+    return batch.trying_to_plan(case, lambda: _plan(batch, case, action=clone, chain=chain))
 
 
-def fill_action(transaction: Transaction, *, trigger: Trigger, event: Event) -> CloneTask:
-    """Return the clone that a trigger's action asks for, its templates filled from the event.
+def clone_of(action: Action, *, step: str | None) -> CloneAction:
+    """Return the clone that an action asks for: itself, or a step of the chain.
 
     Raises:
-        NotFound: the reference task is gone.
+        InvalidRequest: the action makes no task, or the chain has no such step any more.
+    """
+    if isinstance(action, ChainAction):
+        for each in action.steps:
+            if step in (None, each.step):
+                return each
+        raise InvalidRequest(f"The chain has no step {step!r}.")
+    if not isinstance(action, CloneAction):
+        raise InvalidRequest(f"An action of kind {action.kind} makes no task.")
+    return action
+
+
+def fill_clone(*, trigger: Trigger, action: CloneAction, values: Mapping[str, str], reference: Task) -> CloneTask:
+    """Return the clone that an action asks for, its templates filled.
+
+    Raises:
         UnknownTemplateName: a template names nothing.
         InvalidRequest: a filled template does not fit where it stands.
     """
-    action = trigger.action
-    try:
-        reference = transaction.tasks.get(action.task)
-    except NotFound:
-        raise NotFound(
-            f"The reference task {action.task} of trigger {trigger.name!r} is gone.",
-            hint="Register the trigger again with another.",
-        ) from None
-    values = templates.values_of(event, trigger)
-    name = f"{reference.name} ({trigger.name})" if action.name is None else templates.fill(action.name, values)
+
+    def filled(text: str | None) -> str | None:
+        return None if text is None else templates.fill(text, values)
+
+    suffix = f"{trigger.name}: {action.step}" if isinstance(action, Step) else trigger.name
+    name = f"{reference.name} ({suffix})" if action.name is None else templates.fill(action.name, values)
     # A tag has no comma: one that is filled with a list of tags becomes all of them.
-    filled = (tag for text in action.tags for tag in templates.fill(text, values).split(",") if tag)
+    tags = (tag for text in action.tags for tag in templates.fill(text, values).split(",") if tag)
     try:
         return CloneTask(
             name=name[:_NAME_LENGTH],
             project=action.project,
-            tags=tuple(sorted({*reference.tags, *filled})),
+            tags=tuple(sorted({*reference.tags, *tags})),
             parameters={key: templates.fill(text, values) for key, text in action.parameters.items()},
             allow_new=action.allow_new,
             queue=action.queue,
+            priority=action.priority,
+            commit=filled(action.commit),
+            branch=filled(action.branch),
+            image=filled(action.image),
         )
     except ValidationError as error:
         raise InvalidRequest(f"The filled action of trigger {trigger.name!r} is no clone: {explain(error)}") from error
@@ -81,17 +101,59 @@ def explain(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False))
 
 
-def find_registrar(transaction: Transaction, *, trigger: Trigger) -> Principal:
-    """Return with whose rights a trigger acts.
-
-    Raises:
-        Forbidden: their token is revoked, has expired or is unknown.
-    """
-    hint = "Register the trigger again with a token that is valid."
+def _body(batch: Batch, case: Case, *, action: CloneAction) -> tuple[Task, CloneTask]:
+    trigger = case.trigger
     try:
-        registrar = transaction.principals.get(trigger.created_by)
+        reference, _ = batch.reference(action.task)
     except NotFound:
-        raise Forbidden(f"Nobody is known who registered trigger {trigger.name!r}.", hint=hint) from None
-    if ended := end_of(registrar, now=transaction.now()):
-        raise Forbidden(f"The token that registered trigger {trigger.name!r} {ended}.", hint=hint)
-    return registrar
+        raise NotFound(
+            f"The reference task {action.task} of trigger {trigger.name!r} is gone.",
+            hint="Register the trigger again with another.",
+        ) from None
+    values = values_for(
+        batch.transaction, trigger=trigger, firing=case.firing, events=case.events, settings=batch.settings
+    )
+    return reference, fill_clone(trigger=trigger, action=action, values=values, reference=reference)
+
+
+def _plan(batch: Batch, case: Case, *, action: CloneAction, chain: tuple[Id, ...]) -> Planned:
+    registrar = batch.registrar(case.trigger)
+    reference, body = _body(batch, case, action=action)
+    batch.knows_queue(action.queue, lambda: check_queue(batch.transaction, name=action.queue))
+    task, parameters = prepare_clone(
+        registrar,
+        reference=(reference, batch.reference(action.task)[1]),
+        body=body,
+        now=batch.now,
+        firing=case.firing.id,
+        chain=(*chain, case.trigger.id),
+    )
+    return Planned(
+        case=case,
+        task=task,
+        parameters=parameters,
+        announce=lambda: announce_clone(batch.transaction, registrar, task=task, made_by=case.trigger),
+    )
+
+
+def _run_again(batch: Batch, case: Case, *, action: CloneAction, chain: tuple[Id, ...]) -> Firing:
+    registrar = batch.registrar(case.trigger)
+    reference, body = _body(batch, case, action=action)
+    if reference.status in (Status.QUEUED, Status.IN_PROGRESS):
+        reason = f"busy: the reference task itself is {reference.status}"
+        return batch.end(case, FiringStatus.SKIPPED, reason=reason)
+    batch.forget(action.task)
+    task = rerun_task(
+        batch.transaction, registrar, task_id=action.task, body=body, fired=(case.trigger, case.firing, chain)
+    )
+    return batch.launch(case, task_id=task.id)
+
+
+def _promote(batch: Batch, case: Case) -> Firing:
+    registrar = batch.registrar(case.trigger)
+    compared = challenge(batch.transaction, registrar, trigger=case.trigger, firing=case.firing, event=case.events[-1])
+    return batch.launch(
+        case,
+        reason=compared.reason,
+        result={"promoted": compared.promoted, "model": compared.model_id, **compared.numbers},
+    )

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.records.lifecycle import Status
-from orchestrator.services.fire import retry_firing
 from orchestrator.services.ids import SYSTEM
 from orchestrator.services.lose import lose_attempt
 
@@ -33,7 +32,7 @@ _EARLY = 0.9
 
 
 def reconcile(store: Store, *, queue: Queue, settings: Settings) -> None:
-    """Take care of expired leases, failed firings that are due, and queues that have too few tickets.
+    """Take care of expired leases, and of queues that have too few tickets. Triggers are the schedulers' business.
 
     One process at a time does it; in the others nothing happens. A step that raises is logged and stops no other.
 
@@ -44,7 +43,6 @@ def reconcile(store: Store, *, queue: Queue, settings: Settings) -> None:
     if not store.write(lambda transaction: begin_sweep(transaction, settings=settings)):
         return
     _take(lambda: _expire_leases(store, settings=settings), step="find expired leases")
-    _take(lambda: _retry_firings(store, settings=settings), step="find firings that are due")
     ring_short_queues(store, queue=queue)
 
 
@@ -118,12 +116,6 @@ def _expire_leases(store: Store, *, settings: Settings) -> None:
         _take(partial(store.write, work), step="expire a lease", task_id=attempt.task_id, attempt=attempt.number)
 
 
-def _retry_firings(store: Store, *, settings: Settings) -> None:
-    for firing in store.read(lambda transaction: transaction.triggers.firings_due(now=transaction.now())):
-        work = partial(retry_firing, actor=SYSTEM, firing_id=firing.id, settings=settings)
-        _take(partial(store.write, work), step="retry a firing", firing=firing.id, trigger=firing.trigger_id)
-
-
 def _take(work: Callable[[], object], *, step: str, **subject: object) -> None:
     try:
         work()
@@ -132,4 +124,4 @@ def _take(work: Callable[[], object], *, step: str, **subject: object) -> None:
 
 
 def _queued(transaction: Transaction, *, name: str, limit: int) -> list[Task]:
-    return transaction.tasks.find(status=Status.QUEUED, queue=name, limit=limit)
+    return transaction.tasks.find(status=Status.QUEUED, queue=name, archived=True, limit=limit)

@@ -30,13 +30,17 @@ PROGRAM = """
 import os, signal, sys
 from triggers.scheduler import run_scheduler
 
-url, token, last_step = sys.argv[1:]
+url, token, calls, last_step = sys.argv[1:]
 
 def step_done(step):
     if step == last_step:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run_scheduler(url, token, checkpoint=step_done)
+def refresh(events):
+    with open(calls, "a") as file:
+        file.write(events.firing_id + "\\n")
+
+run_scheduler(url, token, functions={"refresh": refresh}, checkpoint=step_done)
 """
 
 
@@ -51,7 +55,8 @@ class Place(NamedTuple):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     home = tmp_path_factory.mktemp("server")
-    settings = {"sweep_seconds": 0.2, "firing_retry_seconds": 0.2}
+    # Claims are short, so that the work of a scheduler that was killed is soon another's.
+    settings = {"sweep_seconds": 0.2, "firing_retry_seconds": 0.2, "claim_seconds": 1.0}
     with running_server(home, **settings) as server, Client(server.url, server.token) as client:
         yield Place(client, server.token, home)
 
@@ -74,12 +79,12 @@ def make_reference(client: Client, project: str, *, kind: str = "string", value:
     return str(client.post("/tasks", {"project": project, "name": "training", "parameters": parameters})["id"])
 
 
-def register(client: Client, project: str, *, reference: str, name: str = "", queue: str = "default") -> str:
-    body = {
-        "name": f"{project} {name}",
-        "condition": {"project": project, "on_tags": ["Production"]},
-        "action": {"task": reference, "queue": queue, "parameters": {PARAMETER: "${dataset.id}"}},
-    }
+def register(client: Client, project: str, *, name: str = "", **spec: object) -> str:
+    """Register a trigger on versions that are tagged: a clone of `reference`, unless an action is given."""
+    reference, queue = spec.pop("reference", ""), spec.pop("queue", "default")
+    action = {"kind": "clone", "task": reference, "queue": queue, "parameters": {PARAMETER: "${dataset.id}"}}
+    condition = {"kind": "dataset", "project": project, "on_tags": ["Production"]}
+    body = {"name": f"{project} {name}", "condition": condition, "action": action} | spec
     return str(client.put("/triggers", body)["id"])
 
 
@@ -105,6 +110,12 @@ def firings(client: Client, trigger: str) -> list[dict[str, Any]]:
     return list(client.pages("/firings", trigger=trigger))
 
 
+def firings_made(place: Place, trigger: str) -> int:
+    """Count the firings of a trigger, without asking for each."""
+    with contextlib.closing(sqlite3.connect(place.home / "database.sqlite", timeout=10)) as database:
+        return int(database.execute("SELECT count(*) FROM firings WHERE trigger_id = ?", (trigger,)).fetchone()[0])
+
+
 def drain(client: Client) -> None:
     scheduler = Scheduler(Remote(client))
     while scheduler.tick():
@@ -114,7 +125,7 @@ def drain(client: Client) -> None:
 @contextlib.contextmanager
 def running_scheduler(place: Place, *, last_step: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """Run a scheduler as a process; it kills itself when a step of that name is done."""
-    arguments = [sys.executable, "-c", PROGRAM, place.client.url, place.token, last_step]
+    arguments = [sys.executable, "-c", PROGRAM, place.client.url, place.token, str(calls_of(place)), last_step]
     with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -123,11 +134,18 @@ def running_scheduler(place: Place, *, last_step: str = "") -> Iterator[subproce
             process.wait(timeout=PATIENCE_SECONDS)
 
 
+def calls_of(place: Place) -> Path:
+    """Return the file in which functions of schedulers write that they were called."""
+    return place.home / "calls"
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_scheduler_killed_after_any_step_leaves_one_task_an_event(place: Place, project: str, step: str) -> None:
     client = place.client
     reference = make_reference(client, project)
     trigger = register(client, project, reference=reference)
+    function = {"kind": "function", "function": "refresh"}
+    called = register(client, project, name="function", action=function)
     tag(client, make_version(client, project), times=3)
     with running_scheduler(place, last_step=step) as scheduler:
         assert scheduler.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
@@ -135,9 +153,12 @@ def test_a_scheduler_killed_after_any_step_leaves_one_task_an_event(place: Place
         wait_until(lambda: len(clones(client, reference)) >= 3)
         tag(client, make_version(client, project))
         wait_until(lambda: len(clones(client, reference)) >= 4)
+        wait_until(lambda: [each["status"] for each in firings(client, called)] == ["launched"] * 4)
     assert scheduler.returncode == 0
     assert len(clones(client, reference)) == 4
     assert len({firing["event_key"] for firing in firings(client, trigger)}) == 4
+    # A function is called at least once, by the same key each time; a clone is made once.
+    assert {firing["id"] for firing in firings(client, called)} <= set(calls_of(place).read_text().split())
 
 
 def test_two_schedulers_and_many_events_make_one_task_an_event(place: Place, project: str) -> None:
@@ -147,13 +168,13 @@ def test_two_schedulers_and_many_events_make_one_task_an_event(place: Place, pro
     versions = [make_version(client, project) for _ in range(4)]
     with running_scheduler(place), running_scheduler(place):
         with ThreadPoolExecutor(4) as people:
-            list(people.map(lambda version: tag(client, version, times=50), versions))
-        wait_until(lambda: len(clones(client, reference)) >= 200)
+            list(people.map(lambda version: tag(client, version, times=250), versions))
+        wait_until(lambda: firings_made(place, trigger) >= 1000)
         marker = make_version(client, project)
         tag(client, marker)
-        wait_until(lambda: len(clones(client, reference)) >= 201)
-    assert len(clones(client, reference)) == 201
-    assert len(firings(client, trigger)) == 201
+        wait_until(lambda: firings_made(place, trigger) >= 1001)
+    assert len(clones(client, reference)) == 1001
+    assert len(firings(client, trigger)) == 1001
 
 
 def test_versions_tagged_while_no_scheduler_runs_fire_on_its_return_in_order(place: Place, project: str) -> None:
@@ -169,6 +190,25 @@ def test_versions_tagged_while_no_scheduler_runs_fire_on_its_return_in_order(pla
     made = sorted(task["id"] for task in clones(client, reference))
     values = [client.get(f"/tasks/{task}/parameters")["items"][0]["value"] for task in made]
     assert values == versions[::-1]
+
+
+def test_a_trigger_that_collects_acts_once_on_all_that_was_tagged_while_no_scheduler_ran(
+    place: Place, project: str
+) -> None:
+    client = place.client
+    reference = make_reference(client, project)
+    collected = {"action": {"kind": "clone", "task": reference, "parameters": {PARAMETER: "${datasets.ids}"}}}
+    trigger = register(client, project, debounce_seconds=1, **collected)
+    drain(client)
+    versions = [make_version(client, project) for _ in range(5)]
+    for version in versions:
+        tag(client, version)
+    with running_scheduler(place):
+        wait_until(lambda: len(clones(client, reference)) >= 1)
+    (clone,) = clones(client, reference)
+    assert client.get(f"/tasks/{clone['id']}/parameters")["items"][0]["value"] == ",".join(versions)
+    (firing,) = firings(client, trigger)
+    assert len(firing["events"]) == 5
 
 
 def test_the_same_event_delivered_a_hundred_times_makes_one_task(place: Place, project: str) -> None:
@@ -217,7 +257,8 @@ def test_a_target_that_is_gone_fails_the_firing_with_the_reason_and_it_is_tried_
         assert value in firing["reason"]
         assert firing["next_try_at"]
         assert len(clones(client, other)) == 1
-    wait_until(lambda: firings(client, trigger)[0]["status"] == "launched")
+    with running_scheduler(place):
+        wait_until(lambda: firings(client, trigger)[0]["status"] == "launched")
     assert len(clones(client, reference)) == 1
 
 

@@ -8,13 +8,28 @@ from starlette.responses import Response
 from orchestrator.api.answers import answer, answer_page
 from orchestrator.api.caller import Editor, Firer, Operator, Reader
 from orchestrator.api.routes.queries import DEFAULT_LIMIT, After, Filter, Key, Limit
+from orchestrator.records.firing import Firing
 from orchestrator.records.principal import Permission
-from orchestrator.records.trigger import Firing, Trigger, TriggerState
+from orchestrator.records.trigger import Trigger, TriggerState
 from orchestrator.services.dry_run import dry_run
+from orchestrator.services.finish_work import extend_claim, finish_work
 from orchestrator.services.fire import post_firings
 from orchestrator.services.register_trigger import register_trigger
+from orchestrator.services.take_due import take_due
 from orchestrator.services.triggers import list_firings, list_triggers, set_trigger_state, show_trigger
-from orchestrator.wire import FiringResult, Page, PostFirings, RegisterTrigger, TestTrigger, TriggerDetail, TriggerTest
+from orchestrator.wire import (
+    Due,
+    ExtendClaim,
+    FinishWork,
+    FiringResult,
+    Page,
+    PostFirings,
+    RegisterTrigger,
+    TakeDue,
+    TestTrigger,
+    TriggerDetail,
+    TriggerTest,
+)
 
 router = APIRouter(tags=["triggers"])
 
@@ -59,7 +74,7 @@ def remove(key: Key, caller: Editor) -> Response:
 @router.post("/triggers/{key}/test", response_model=TriggerTest)
 def test(key: Key, body: TestTrigger, caller: Reader) -> Response:
     """Say what a trigger would do with an event, by default the newest that matches; nothing is made."""
-    return answer(caller.read(dry_run, key=key, body=body))
+    return answer(caller.read(dry_run, key=key, body=body, settings=caller.settings))
 
 
 @router.post("/firings", response_model=Page[FiringResult])
@@ -73,3 +88,21 @@ def firings(caller: Reader, trigger: Filter = None, after: After = None, limit: 
     """List firings, newest first, of all triggers or of one, by id or name."""
     found = caller.read(list_firings, key=trigger, after=after, limit=limit + 1)
     return answer_page(found, limit=limit, key=lambda firing: firing.id)
+
+
+@router.post("/firings/due", response_model=Due)
+def take(body: TakeDue, caller: Firer) -> Response:
+    """Do what the clock asks for, and take what only a scheduler can do: functions, webhooks, messages, gates."""
+    return answer(caller.write(take_due, body=body, settings=caller.settings))
+
+
+@router.post("/firings/{firing_id}/extend", response_model=Firing)
+def extend(firing_id: Key, body: ExtendClaim, caller: Firer) -> Response:
+    """Say that a piece of work is still being done."""
+    return answer(caller.write(extend_claim, firing_id=firing_id, body=body, settings=caller.settings))
+
+
+@router.post("/firings/{firing_id}/result", response_model=Firing)
+def finish(firing_id: Key, body: FinishWork, caller: Firer) -> Response:
+    """Say what came of a piece of work; sent twice, the second is answered like the first."""
+    return answer(caller.write(finish_work, firing_id=firing_id, body=body, settings=caller.settings))

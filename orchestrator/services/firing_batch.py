@@ -1,0 +1,360 @@
+"""Firings of one transaction: what they share is read once, and what they make is written together.
+
+A launch is planned first, which reads and decides and writes nothing; then all that were planned are written at once.
+Where the database refuses, each is written in a savepoint of its own, so that one that fails leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import Forbidden, NotFound, OrchestratorError
+from orchestrator.records.event import EventType
+from orchestrator.records.firing import ENDED_FIRINGS, Firing, FiringStatus, move_firing
+from orchestrator.services.announce import announce_trigger
+from orchestrator.services.authenticate import end_of
+from orchestrator.services.create_task import chain_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.records.base import Id
+    from orchestrator.records.event import Event
+    from orchestrator.records.principal import Principal
+    from orchestrator.records.task import Parameter, Task
+    from orchestrator.records.trigger import Trigger
+    from orchestrator.settings import Settings
+    from orchestrator.store.protocol import Transaction
+
+logger = logging.getLogger(__name__)
+
+_SWITCHES = (EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED)
+OF_THE_DATA = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
+"""What a launch may raise over what stands in its records. Anything else, such as a database that is away, concerns
+the whole batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A firing on its way.
+
+    Attributes:
+        trigger: as it is now; for a later step of a chain, as it was for the first one.
+        firing: what has been decided of it so far.
+        stored: its row; None before it has one.
+        events: what it stands for, oldest first.
+    """
+
+    trigger: Trigger
+    firing: Firing
+    stored: Firing | None
+    events: tuple[Event, ...]
+
+    def with_firing(self, firing: Firing) -> Case:
+        """Return the case with something more decided."""
+        return replace(self, firing=firing)
+
+    def of_another(self, firing: Firing) -> Case:
+        """Return the case of another stored firing of the same trigger, as far as its end is concerned."""
+        return Case(trigger=self.trigger, firing=firing, stored=firing, events=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A clone that is to be written with its firing."""
+
+    case: Case
+    task: Task
+    parameters: Sequence[Parameter]
+    announce: Callable[[], None]
+    """Appends the events of the clone."""
+
+
+class Batch:
+    """The firings of one transaction; `flush` before it ends.
+
+    Args:
+        transaction: one that writes, with the rows of all triggers that fire in it locked.
+        actor: the scheduler, or the person, that has them fire.
+        settings: of the server.
+    """
+
+    def __init__(self, transaction: Transaction, actor: Principal, *, settings: Settings) -> None:
+        self.transaction = transaction
+        self.actor = actor
+        self.settings = settings
+        self.now = transaction.now()
+        self.ended: dict[Id, Firing] = {}
+        """What became of each firing so far, by id."""
+        self._planned: list[Planned] = []
+        self._references: dict[Id, tuple[Task, list[Parameter]]] = {}
+        self._registrars: dict[Id, Principal] = {}
+        self._queues: set[str] = set()
+        self._chains: dict[Id, tuple[Id, ...]] = {}
+        self._at_work: dict[Id, int] = {}
+        self._touched: dict[Id, Trigger] = {}
+        self._switched: dict[Id, bool] = {}
+
+    # What is read once
+
+    def reference(self, task_id: Id) -> tuple[Task, list[Parameter]]:
+        """Return a task to clone and its parameters; `NotFound` where it is gone."""
+        if task_id not in self._references:
+            task = self.transaction.tasks.get(task_id)
+            self._references[task_id] = task, self.transaction.tasks.parameters(task_id)
+        return self._references[task_id]
+
+    def forget(self, task_id: Id) -> None:
+        """Read a task again where it is asked for again: this batch changes it."""
+        self._references.pop(task_id, None)
+
+    def registrar(self, trigger: Trigger) -> Principal:
+        """Return with whose rights a trigger acts.
+
+        Raises:
+            Forbidden: their token is revoked, has expired or is unknown.
+        """
+        if trigger.created_by not in self._registrars:
+            self._registrars[trigger.created_by] = find_registrar(self.transaction, trigger=trigger)
+        return self._registrars[trigger.created_by]
+
+    def knows_queue(self, name: str, check: Callable[[], None]) -> None:
+        """Run a check of a queue, once a batch where it holds."""
+        if name not in self._queues:
+            check()
+            self._queues.add(name)
+
+    def chain_to(self, event: Event) -> tuple[Id, ...]:
+        """Return the triggers that led to an event, oldest first.
+
+        Those of the task that it is about, or of the attempt that caused it; else those of the firing that did, and the
+        trigger of that.
+        """
+        if event.type.startswith("task."):
+            return self._chain(event.subject, lambda: self.transaction.tasks.get(event.subject).chain)
+        by_task = self._chain(
+            event.actor, lambda: chain_of(self.transaction, self.transaction.principals.get(event.actor))
+        )
+        cause = event.cause
+        return by_task if by_task or cause is None else self._chain(cause, lambda: self._chain_of_firing(cause))
+
+    def _chain_of_firing(self, firing_id: Id) -> tuple[Id, ...]:
+        firing = self.transaction.firings.get(firing_id)
+        earlier = self.chain_to(self.transaction.events.get(firing.events[-1])) if firing.events else ()
+        return (*earlier, firing.trigger_id)
+
+    def _chain(self, key: Id, read: Callable[[], tuple[Id, ...]]) -> tuple[Id, ...]:
+        if key not in self._chains:
+            self._chains[key] = ()  # a ring of firings would lead here again
+            with contextlib.suppress(NotFound):
+                self._chains[key] = read()
+        return self._chains[key]
+
+    def was_paused(self, trigger: Trigger, *, at: Event) -> bool:
+        """Tell from the log whether the trigger was paused when the event happened, resumed since as it may be."""
+        if trigger.id not in self._switched:
+            self.look_for_pauses([trigger.id])
+        if not self._switched[trigger.id]:
+            return False
+        switched = self.transaction.events.recent(types=_SWITCHES, subject=trigger.id, before=at.id, limit=1)
+        return bool(switched) and switched[0].type is EventType.TRIGGER_PAUSED
+
+    def look_for_pauses(self, trigger_ids: Sequence[Id]) -> None:
+        """Find out at once which of these triggers were ever paused."""
+        ever = self.transaction.events.subjects(trigger_ids, types=_SWITCHES)
+        self._switched |= {trigger_id: trigger_id in ever for trigger_id in trigger_ids}
+
+    def fresh(self, trigger: Trigger) -> Trigger:
+        """Return the trigger as this transaction has left it."""
+        return self._touched.get(trigger.id, trigger)
+
+    def moved(self) -> list[Firing]:
+        """Return every firing that was written, as it is now, in the order in which they were first written."""
+        return list(self.ended.values())
+
+    def at_work(self, trigger: Trigger) -> int:
+        """Return how many firings of a trigger are at work, those that are planned included."""
+        if trigger.id not in self._at_work:
+            self._at_work[trigger.id] = self.transaction.firings.at_work(trigger.id)
+        return self._at_work[trigger.id]
+
+    def count_again(self, trigger: Trigger) -> int:
+        """Return the same after something was stopped or claimed."""
+        self.flush()
+        self._at_work.pop(trigger.id, None)
+        return self.at_work(trigger)
+
+    def count_all_again(self) -> None:
+        """Count anew what is at work: rows that were read without a lock may have changed since."""
+        self.flush()
+        self._at_work.clear()
+
+    # What is decided
+
+    def plan(self, planned: Planned) -> Firing:
+        """Have a clone written with its firing, which it launches."""
+        self._planned.append(planned)
+        return self._launched(planned.case, task_id=planned.task.id)
+
+    def launch(self, case: Case, **fields: object) -> Firing:
+        """Write a firing that is launched: what it does has been done in this transaction."""
+        return self._write(case, self._launched(case, **fields))
+
+    def _launched(self, case: Case, **fields: object) -> Firing:
+        trigger = case.trigger
+        if trigger.id in self._at_work:
+            self._at_work[trigger.id] += 1
+        if trigger.cooldown_seconds is not None:
+            present = self.transaction.triggers.get(trigger.id)
+            launched = present.changed(last_launch_at=self.now)
+            self.transaction.triggers.replace(launched, expected=present)
+            self._touched[trigger.id] = launched
+        return self._note(self._moved(case, FiringStatus.LAUNCHED, **{"reason": None} | fields))
+
+    def end(self, case: Case, status: FiringStatus, *, reason: str, **fields: object) -> Firing:
+        """Write a firing that comes to nothing: skipped or blocked."""
+        ended = self._write(case, self._moved(case, status, reason=storable(reason), **fields))
+        if status is FiringStatus.BLOCKED:
+            self._announce(case.trigger, ended, type=EventType.TRIGGER_BLOCKED)
+        return ended
+
+    def keep(self, case: Case, status: FiringStatus, *, reason: str | None = None, **fields: object) -> Firing:
+        """Write a firing that waits: collecting, due or gating."""
+        changes = {
+            "status": status,
+            "reason": reason,
+            "changed_at": self.now,
+            "due_at": None,
+            "next_try_at": None,
+        } | fields
+        return self._write(case, case.firing.changed(**changes))
+
+    def fail(self, case: Case, *, reason: str) -> Firing:
+        """Write a firing that failed; it is tried again later, as often as the settings say."""
+        settings, tries = self.settings, case.firing.tries + 1
+        wait = min(settings.firing_retry_seconds * 2 ** (tries - 1), settings.firing_retry_max_seconds)
+        again = self.now + timedelta(seconds=wait) if tries < settings.firing_max_tries else None
+        status = FiringStatus.FAILED
+        failed = self._write(case, self._moved(case, status, reason=storable(reason), next_try_at=again))
+        if tries == 1:
+            self._announce(case.trigger, failed, type=EventType.TRIGGER_FAILED)
+        if again is None and failed.root is not None:
+            root = self.transaction.firings.get(failed.root)
+            closed = root.changed(chain_open=False, reason=storable(f"step {failed.step} could not start: {reason}"))
+            self.transaction.firings.replace(closed, expected=root)
+        return failed
+
+    def trying(self, case: Case, work: Callable[[], Firing]) -> Firing:
+        """Do something within a savepoint; where it raises, the firing fails with the reason."""
+        self.flush()
+        return self._or_fail(case, lambda: self.transaction.savepoint(work))
+
+    def trying_to_plan(self, case: Case, work: Callable[[], Planned]) -> Firing:
+        """Plan a clone, which writes nothing; where that raises, the firing fails with the reason."""
+        return self._or_fail(case, lambda: self.plan(work()))
+
+    def _or_fail(self, case: Case, work: Callable[[], Firing]) -> Firing:
+        try:
+            return work()
+        except OrchestratorError as error:
+            return self.fail(case, reason=str(error))
+        except OF_THE_DATA as error:
+            logger.exception("launch failed", extra={"action": "launch_failed", "firing": case.firing.id})
+            return self.fail(case, reason=f"{type(error).__name__}: {error}")
+
+    # What is written
+
+    def flush(self) -> None:
+        """Write what was planned."""
+        planned, self._planned = self._planned, []
+        if not planned:
+            return
+        try:
+            self.transaction.savepoint(lambda: self._write_planned(planned))
+        except (OrchestratorError, *OF_THE_DATA):
+            for one in planned:
+                self.trying(one.case, partial(self._write_planned, [one]))
+
+    def _write_planned(self, planned: Sequence[Planned]) -> Firing:
+        transaction = self.transaction
+        firings = [self._moved(each.case, FiringStatus.LAUNCHED, reason=None, task_id=each.task.id) for each in planned]
+        transaction.firings.add_all(
+            [firing for firing, each in zip(firings, planned, strict=True) if each.case.stored is None]
+        )
+        transaction.tasks.add_all([(each.task, each.parameters) for each in planned])
+        for firing, each in zip(firings, planned, strict=True):
+            if each.case.stored is not None:
+                transaction.firings.replace(firing, expected=each.case.stored)
+            each.announce()
+            self._announce(each.case.trigger, firing, type=EventType.TRIGGER_FIRED)
+            self._note(firing)
+        return firings[-1]
+
+    def _write(self, case: Case, firing: Firing) -> Firing:
+        if case.stored is None:
+            # Cannot be there: the trigger's row is locked, and nobody else adds any.
+            self.transaction.firings.add(firing)
+        else:
+            self.transaction.firings.replace(firing, expected=case.stored)
+        if firing.status is FiringStatus.LAUNCHED:
+            self._announce(case.trigger, firing, type=EventType.TRIGGER_FIRED)
+        return self._note(firing)
+
+    def _moved(self, case: Case, status: FiringStatus, **fields: object) -> Firing:
+        changes = {
+            "revision": case.trigger.revision,
+            "tries": case.firing.tries + 1,
+            "next_try_at": None,
+            "due_at": None,
+            "changed_at": self.now,
+        }
+        if status not in ENDED_FIRINGS:
+            changes |= {"claimed_by": None, "claimed_until": None}
+        return move_firing(case.firing, status, **changes | fields)
+
+    def _note(self, firing: Firing) -> Firing:
+        self.ended[firing.id] = firing
+        return firing
+
+    def _announce(self, trigger: Trigger, firing: Firing, *, type: EventType) -> None:  # noqa: A002  the event's word
+        closed = [] if firing.gate is None else [check.name for check in firing.gate.checks if not check.passed]
+        announce_trigger(
+            self.transaction,
+            self.actor,
+            type=type,
+            trigger=trigger,
+            cause=firing.id,
+            firing=firing.id,
+            event=firing.events[-1] if firing.events else None,
+            task=firing.task_id,
+            status=firing.status,
+            reason=firing.reason,
+            checks=closed,
+            condition_kind=trigger.condition.kind,
+        )
+
+
+def find_registrar(transaction: Transaction, *, trigger: Trigger) -> Principal:
+    """Return with whose rights a trigger acts.
+
+    Raises:
+        Forbidden: their token is revoked, has expired or is unknown.
+    """
+    hint = "Register the trigger again with a token that is valid."
+    try:
+        registrar = transaction.principals.get(trigger.created_by)
+    except NotFound:
+        raise Forbidden(f"Nobody is known who registered trigger {trigger.name!r}.", hint=hint) from None
+    if ended := end_of(registrar, now=transaction.now()):
+        raise Forbidden(f"The token that registered trigger {trigger.name!r} {ended}.", hint=hint)
+    return registrar
+
+
+def storable(text: str) -> str:
+    """Return a text that every database keeps: it may quote what none does."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
