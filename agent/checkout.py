@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from agent.mirrors import Mirror, RemoteAccess
+from agent.asked_source import format_of, settle, submodules_of
+from agent.mirrors import Mirror
+from agent.remotes import RemoteAccess
 from orchestrator.errors import NoSpace, RebuildError, SourceMismatch
 from orchestrator.sdk.capture.git import EMPTY_TREE, GitError
 
@@ -16,11 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.records.source import Source
-    from orchestrator.sdk.capture.git import ObjectFormat
 
-logger = logging.getLogger(__name__)
 
-_SHA1_DIGITS = 40
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """What lies on disk."""
+
+    commit: str | None
+    """The commit that it was rebuilt from; None where there is none."""
+    left_empty: tuple[str, ...] = ()
+    """Folders of submodules that nobody captured."""
 
 
 def checkout(
@@ -30,13 +37,13 @@ def checkout(
     mirrors: Path,
     fetch_blob: Callable[[str, Path], None],
     access: RemoteAccess | None = None,
-) -> None:
-    """Rebuild a captured source tree, submodules and all.
+) -> Rebuilt:
+    """Rebuild a captured source tree, submodules and all; or a commit that is asked for, whose submodules stay empty.
 
     A tree that was rebuilt on this node before comes from the mirror alone: neither remote nor server is asked.
 
     Args:
-        source: what was captured.
+        source: what was captured, or what is asked for.
         into: an empty folder, or one that does not exist yet. Nothing is written outside it but into `mirrors`.
         mirrors: the node's cache of remotes; several processes may share it.
         fetch_blob: writes the blob of a digest to a path, and checks it.
@@ -51,22 +58,17 @@ def checkout(
     if into.exists() and any(into.iterdir()):
         raise RebuildError(f"{into} is not empty, and source is rebuilt into empty folders only.")
     into.mkdir(parents=True, exist_ok=True)
-    rebuild = _Rebuild(
-        source,
-        mirror=Mirror(mirrors, url=source.repository if source.commit else None, object_format=_format(source)),
-        fetch_blob=fetch_blob,
-        access=access or RemoteAccess(),
-    )
+    access = access or RemoteAccess()
+    is_captured = source.tree is not None
+    source, tree = _settled(source, mirrors=mirrors, access=access)
+    mirror = Mirror(mirrors, url=source.repository if source.commit else None, object_format=format_of(tree))
+    rebuild = _Rebuild(source, tree=tree, mirror=mirror, fetch_blob=fetch_blob, access=access)
     try:
         with tempfile.TemporaryDirectory(prefix="checkout-", dir=mirrors) as scratch:
             rebuild.write(into.resolve(), scratch=Path(scratch))
+        left_empty = () if is_captured else submodules_of(mirror, tree=tree)
     except GitError as error:
-        if "No space left" in error.complaint:
-            raise NoSpace(f"The source does not fit on the disk: {error}.") from error
-        raise RebuildError(
-            f"The source cannot be rebuilt: {error}.",
-            hint=f"If this does not pass, delete {rebuild.mirror.directory}; it is made anew.",
-        ) from error
+        raise _explained(error, hint=f"If this does not pass, delete {mirror.directory}; it is made anew.") from error
     for submodule in source.submodules:
         checkout(
             submodule.source,
@@ -75,6 +77,23 @@ def checkout(
             fetch_blob=fetch_blob,
             access=access,
         )
+    return Rebuilt(commit=source.commit, left_empty=left_empty)
+
+
+def _settled(source: Source, *, mirrors: Path, access: RemoteAccess) -> tuple[Source, str]:
+    """Return the source as a capture makes it, and its tree."""
+    if source.tree is None:
+        try:
+            source = settle(source, mirrors=mirrors, access=access)
+        except GitError as error:
+            raise _explained(error, hint=f"If this does not pass, delete {mirrors}; it is made anew.") from error
+    return source, source.tree or ""
+
+
+def _explained(error: GitError, *, hint: str) -> RebuildError | NoSpace:
+    if "No space left" in error.complaint:
+        return NoSpace(f"The source does not fit on the disk: {error}.")
+    return RebuildError(f"The source cannot be rebuilt: {error}.", hint=hint)
 
 
 class _Rebuild:
@@ -84,11 +103,13 @@ class _Rebuild:
         self,
         source: Source,
         *,
+        tree: str,
         mirror: Mirror,
         fetch_blob: Callable[[str, Path], None],
         access: RemoteAccess,
     ) -> None:
         self.source = source
+        self.tree = tree
         self.mirror = mirror
         self.fetch_blob = fetch_blob
         self.access = access
@@ -115,7 +136,7 @@ class _Rebuild:
 
         The index gets no sizes and times when files are written without `-u`, so the refresh has to read every file.
         """
-        self.mirror.run("read-tree", self.source.tree, index=index)
+        self.mirror.run("read-tree", self.tree, index=index)
         self.mirror.run("checkout-index", "--all", index=index, work_tree=into)
         self.mirror.run("update-index", "--refresh", index=index, work_tree=into)
 
@@ -128,7 +149,7 @@ class _Rebuild:
         with self.mirror.locked():
             if self.mirror.has(commit) or (bundle and self._unbundled(bundle, commit=commit)):
                 return
-            self.mirror.fetch(commit, access=self.access, logger=logger)
+            self.mirror.fetch(commit, access=self.access)
             if self.mirror.has(commit):
                 return
             if bundle:
@@ -151,23 +172,19 @@ class _Rebuild:
     def _make_tree(self, scratch: Path) -> None:
         """Apply the patch to the commit, and hold the result against the captured tree."""
         source, index = self.source, scratch / "patched"
-        base = source.commit or EMPTY_TREE[_format(source)]
+        base = source.commit or EMPTY_TREE[format_of(self.tree)]
         self.mirror.run("read-tree", base, index=index)
         if patch := self._blob(source.patch, scratch / "source.patch"):
             self.mirror.run("apply", "--cached", "--binary", "--whitespace=nowarn", str(patch), index=index)
         tree = self.mirror.run("write-tree", index=index).decode().strip()
-        if tree != source.tree:
-            raise SourceMismatch(f"The rebuilt source tree is {tree}, and the captured one was {source.tree}.")
+        if tree != self.tree:
+            raise SourceMismatch(f"The rebuilt source tree is {tree}, and the captured one was {self.tree}.")
 
     def _blob(self, digest: str | None, path: Path) -> Path | None:
         if digest is None:
             return None
         self.fetch_blob(digest, path)
         return path
-
-
-def _format(source: Source) -> ObjectFormat:
-    return "sha1" if len(source.tree) == _SHA1_DIGITS else "sha256"
 
 
 def _empty(folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 It serves the routes of the API and adds the attempt's token, so that a script needs no network and no secret. Metrics
 and reports are taken at once when the server is away and delivered later; everything else waits a while for the server
-and then fails. Two more routes exist here alone, for what the node keeps for all attempts:
+and then fails. Three more routes exist here alone, for what the node keeps for all attempts:
 
 GET /local/datasets/{id}?part=&parts=&pattern=&pattern=…   the folder of a version, or of some of its files
 GET /local/datasets/{id}/file?path=                        one file of it
+GET /local/models/{id}                                     the folder with the files of a model version
 """
 
 from __future__ import annotations
@@ -51,13 +52,16 @@ _PASSED_BACK = ("Content-Type", "Content-Length", "Content-Disposition", "ETag")
 
 
 class LocalData(Protocol):
-    """What the node keeps of dataset versions."""
+    """What the node keeps of dataset and model versions."""
 
     def folder(self, version_id: str, subset: Subset) -> Path:
         """Return the read-only folder of a version, made where it is not there."""
 
     def file(self, version_id: str, path: str) -> Path:
         """Return a read-only file of a version, fetched where it is not there."""
+
+    def model(self, model_id: str) -> Path:
+        """Return the read-only folder of a model version, made where it is not there."""
 
 
 class Forwarder:
@@ -68,7 +72,7 @@ class Forwarder:
         task_id: of the attempt.
         upstream: the server.
         deliveries: takes the writes that may come later.
-        local_data: the node's copies of dataset versions.
+        local_data: the node's copies of dataset and model versions.
     """
 
     def __init__(
@@ -180,15 +184,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _local(self) -> None:
         asked = urlsplit(self.path)
-        found = re.fullmatch(r"/local/datasets/([0-9a-f]{32})(/file)?", asked.path)
+        found = re.fullmatch(r"/local/(?:datasets/([0-9a-f]{32})(/file)?|models/([0-9a-f]{32}))", asked.path)
         if found is None or self.command != "GET":
             raise NotFound(
-                f"There is no {self.path} here.", hint="GET /local/datasets/{id} or /local/datasets/{id}/file?path="
+                f"There is no {self.path} here.",
+                hint="GET /local/datasets/{id}, /local/datasets/{id}/file?path= or /local/models/{id}",
             )
         query = parse_qs(asked.query, keep_blank_values=True)
         local = self.server.forwarder.local_data
-        whole = not found[2]
-        path = local.folder(found[1], _subset(query)) if whole else local.file(found[1], query.get("path", [""])[-1])
+        if found[3]:
+            path = local.model(found[3])
+        elif found[2]:
+            path = local.file(found[1], query.get("path", [""])[-1])
+        else:
+            path = local.folder(found[1], _subset(query))
         self._send(
             Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps({"path": str(path)}).encode())
         )

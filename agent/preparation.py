@@ -41,13 +41,14 @@ class Preparation:
         container = self.claim.task.container
         return container.image if container is not None else self.tools.settings.image
 
-    def source(self) -> None:
-        """Rebuild the source tree.
+    def source(self) -> str | None:
+        """Rebuild the source tree; return the commit that it was rebuilt from, where there is one.
 
         Raises:
             RebuildError: it is not to be had, or not the captured one; or the task has none.
         """
-        if self.claim.task.source is None or self.claim.task.script is None:
+        source = self.claim.task.source
+        if source is None or self.claim.task.script is None:
             raise RebuildError(
                 "The task has no script.",
                 hint="Run it once by hand, or clone a task that was run: its code comes along.",
@@ -56,7 +57,13 @@ class Preparation:
             self.run.say(f"this agent runs processes; the image {self.claim.task.container.image} is not used")
         remove_tree(self.run.source)
         self.run.source.mkdir()
-        checkout(self.claim.task.source, into=self.run.source, mirrors=self.tools.mirrors, fetch_blob=self._fetch_blob)
+        rebuilt = checkout(source, into=self.run.source, mirrors=self.tools.mirrors, fetch_blob=self._fetch_blob)
+        if source.tree is None:
+            of_branch = "" if source.commit is not None else f" of branch {source.branch}"
+            self.run.say(f"the source is commit {rebuilt.commit}{of_branch} of {source.repository}")
+        if rebuilt.left_empty:
+            self.run.say(f"submodules of that commit were not captured and stay empty: {', '.join(rebuilt.left_empty)}")
+        return rebuilt.commit
 
     def environment(self) -> Environment:
         """Find or build the environment.

@@ -66,6 +66,8 @@ class RunState(Record):
     """What a supervisor that takes over must know."""
 
     phase: Phase = Phase.CLAIMED
+    commit: str | None = None
+    """The one that its source was rebuilt from."""
     environment: str | None = None
     """Key of the environment."""
     environment_reused: bool | None = None

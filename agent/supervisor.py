@@ -155,8 +155,9 @@ class Supervisor:
         try:
             self._preparing = True
             self._note(phase=Phase.SOURCE)
-            preparation.source()
-            self._note(phase=Phase.ENVIRONMENT)
+            commit = preparation.source()
+            self._note(phase=Phase.ENVIRONMENT, commit=commit)
+            self._heart.tell(commit=commit)
             environment = preparation.environment()
             launch = preparation.launch(environment)
             self._keep(environment)
@@ -205,6 +206,7 @@ class Supervisor:
             executor=self._tools.executor.name,
             environment=self._state.environment,
             environment_reused=self._state.environment_reused,
+            commit=self._state.commit,
             started_at=handle.started_at,
         )
         self._heart.start()

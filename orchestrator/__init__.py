@@ -1,6 +1,6 @@
 """retrain: what a training script imports.
 
-    from orchestrator import Dataset, Logger, Task
+    from orchestrator import Dataset, Logger, Model, Task
 
 Names are loaded when they are first used: the server, agents and the command import this package, too.
 """
@@ -15,15 +15,17 @@ from orchestrator.sdk.capture import arguments
 if TYPE_CHECKING:
     from orchestrator.sdk.datasets.dataset import Dataset
     from orchestrator.sdk.logger import Logger
+    from orchestrator.sdk.models.model import Model
     from orchestrator.sdk.task import Task
 
 arguments.install()  # now, for a script may parse its arguments before it asks for a task
 
-__all__ = ["Dataset", "Logger", "Task"]
+__all__ = ["Dataset", "Logger", "Model", "Task"]
 
 _HOMES = {
     "Dataset": "orchestrator.sdk.datasets.dataset",
     "Logger": "orchestrator.sdk.logger",
+    "Model": "orchestrator.sdk.models.model",
     "Task": "orchestrator.sdk.task",
 }
 

@@ -17,6 +17,7 @@ raises the same class again on the other side.
     │   ├── StaleAttempt           a newer attempt, or none, owns the task
     │   ├── IllegalTransition      the lifecycle has no such move
     │   ├── StaleRevision          the trigger was edited or removed
+    │   ├── StaleClaim             another scheduler has the firing, or it ended
     │   ├── TaskEnded              it ended otherwise than was waited for
     │   ├── HeadMoved              another version was finalized from the same parent
     │   └── AlreadyExists          the name is taken
@@ -140,6 +141,12 @@ class StaleRevision(Conflict):
     """The trigger was edited or removed since it was read."""
 
     code = "stale_revision"
+
+
+class StaleClaim(Conflict):
+    """Another scheduler has the firing, or it ended."""
+
+    code = "stale_claim"
 
 
 class TaskEnded(Conflict):

@@ -1,4 +1,4 @@
-"""What a person means by a task's or a dataset's name: an id, the beginning of one, or project and name."""
+"""What a person means by the name of a task, a dataset or a model: an id, the beginning of one, or project and name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from orchestrator.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.sdk.client import Client
 
@@ -26,7 +26,7 @@ _SHOWN = 10
 """Of those that may be meant, at most."""
 
 
-def find_task(client: Client, name: str) -> Item:
+def find_task(client: Client, name: str, *, archived: bool = False) -> Item:
     """Return the task that a person means.
 
     Args:
@@ -34,20 +34,27 @@ def find_task(client: Client, name: str) -> Item:
         name: an id, a beginning of one that no other task has (4 digits at least), `project/name` for the newest of
             that name, or the name alone where one project has it. A name may hold `/`, too: of several that are
             meant so, the one with the longest project.
+        archived: a name means one in the archive, else one that is not there; an id any.
 
     Raises:
         NotFound: there is none.
         InvalidRequest: there are several; the message lists them.
     """
-    found = _by_id(client, "/tasks", name)
+    found = _by_id(client, "/tasks", name, archived="true")
     if found:
         return _only(found, noun="task", name=name)
+
+    def called(name: str, project: str | None = None) -> Iterator[Item]:
+        listed = client.pages(
+            "/tasks", project=project, name=name, limit=_PAGE_ITEMS, archived="true" if archived else None
+        )
+        return (item for item in listed if not archived or item["archived_at"] is not None)
+
     for project, last in _splits(name):
-        listed = client.pages("/tasks", project=project, name=last, limit=_PAGE_ITEMS)
-        newest = next((item for item in listed if item["project"] == project), None)
+        newest = next((item for item in called(last, project) if item["project"] == project), None)
         if newest is not None:
             return newest
-    found = list(client.pages("/tasks", name=name))
+    found = list(called(name))
     if len({item["project"] for item in found}) == 1:
         return found[0]  # the newest: lists begin with it
     return _only(found, noun="task", name=name)
@@ -89,6 +96,53 @@ def find_dataset(client: Client, name: str, *, states: Sequence[str] = ()) -> It
         if newest is not None:
             return newest
     raise _no_version(client, path, states=states)
+
+
+def find_model(client: Client, name: str) -> Item:
+    """Return the model version that a person means, with its aliases, as `GET /models/{id}` does.
+
+    Args:
+        client: speaks to the server.
+        name: an id, a beginning of one that no other version has, `project/name@version`, `project/name@alias`, or
+            `project/name` for the newest version.
+
+    Raises:
+        NotFound: there is none.
+        InvalidRequest: there are several; the message lists them.
+    """
+    if _ID_PREFIX.match(name):
+        model_id = name
+        if len(name) < ID_DIGITS:
+            model_id = _only(_by_id(client, "/models", name, archived="true"), noun="model version", name=name)["id"]
+        return dict(client.get(f"/models/{model_id}"))
+    path, _, which = name.rpartition("@") if "@" in name else (name, "", "")
+    chosen: dict[str, str] = {}
+    if which:
+        chosen = {"version": which} if which.isdecimal() else {"alias": which}
+    for project, last in _splits(path):
+        with contextlib.suppress(NotFound):
+            return dict(client.get("/models/newest", project=project, name=last, **chosen))
+    hint = _longer(name) or "Write PROJECT/NAME, PROJECT/NAME@VERSION or PROJECT/NAME@ALIAS, or see: retrain model list"
+    raise NotFound(f"There is no model {name!r}.", hint=hint)
+
+
+def find_model_name(client: Client, name: str) -> tuple[str, str]:
+    """Return project and name of the model that a person means.
+
+    Args:
+        client: speaks to the server.
+        name: `project/name`, or whatever `find_model` takes.
+
+    Raises:
+        NotFound: there is no version of it.
+        InvalidRequest: there are several; the message lists them.
+    """
+    for project, last in _splits(name):
+        listed = client.pages("/models", project=project, name=last, archived="true", limit=_PAGE_ITEMS)
+        if any(item["project"] == project for item in listed):
+            return project, last
+    found = find_model(client, name)["model"]
+    return found["project"], found["name"]
 
 
 def trigger_path(client: Client, name: str) -> str:
@@ -148,7 +202,7 @@ def next_version_hint(final: Item) -> str:
     return f"Begin the next version with its files: {command}"
 
 
-def _by_id(client: Client, path: str, name: str) -> list[Item]:
+def _by_id(client: Client, path: str, name: str, **query: str) -> list[Item]:
     """Return the items whose id begins with these digits. Lists go from larger ids to smaller ones."""
     if not _ID_PREFIX.match(name):
         return []
@@ -156,7 +210,7 @@ def _by_id(client: Client, path: str, name: str) -> list[Item]:
         answer = client.get(f"{path}/{name}")
         return [answer.get("task", answer) if path == "/tasks" else answer]
     found = []
-    for item in client.pages(path, limit=100, after=name.ljust(ID_DIGITS, "f")):
+    for item in client.pages(path, limit=100, after=name.ljust(ID_DIGITS, "f"), **query):
         if not item["id"].startswith(name):
             break
         found.append(item)

@@ -1,4 +1,4 @@
-"""`retrain task`: list, show, clone, enqueue, stop; `logs` and `metrics` stand beside this file."""
+"""`retrain task`: list and show; the verbs, `logs` and `metrics` stand beside this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import click
 
 from orchestrator.cli.connection import connected
 from orchestrator.cli.lookup import find_task
-from orchestrator.cli.options import set_option
 from orchestrator.cli.output import (
     ago,
     json_option,
@@ -20,6 +19,7 @@ from orchestrator.cli.output import (
 from orchestrator.cli.table import limit_option, print_list
 from orchestrator.cli.task_logs import logs
 from orchestrator.cli.task_metrics import metrics
+from orchestrator.cli.task_verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ TREE_DIGITS = 12
 
 @click.group()
 def task() -> None:
-    """List, show, clone, enqueue and stop tasks.
+    """List, show, clone, enqueue, stop, publish, archive and reset tasks.
 
     TASK is an id, a beginning of one that no other task has, or PROJECT/NAME for the newest of that name.
     """
@@ -43,6 +43,8 @@ def task() -> None:
 
 task.add_command(logs)
 task.add_command(metrics)
+for verb in VERBS:
+    task.add_command(verb)
 
 
 @task.command("list")
@@ -53,16 +55,24 @@ task.add_command(metrics)
 @click.option("--tag", help="Tasks that have this tag.")
 @click.option("--queue", help="Tasks that wait in this queue, or did.")
 @click.option("--parent", metavar="TASK", help="Clones of this task.")
+@click.option("--archived", is_flag=True, help="Those that were archived, too.")
 @limit_option
 @json_option
 def list_tasks(
-    *, parent: str | None, kind: str | None, limit: int | None, as_json: bool, **filters: str | None
+    *, parent: str | None, kind: str | None, archived: bool, limit: int | None, as_json: bool, **filters: str | None
 ) -> None:
     """List tasks, newest first."""
     with connected() as client:
         origin = None if parent is None else find_task(client, parent)["id"]
         print_list(
-            client.pages("/tasks", limit=min(limit or 500, 500), type=kind, parent=origin, **filters),
+            client.pages(
+                "/tasks",
+                limit=min(limit or 500, 500),
+                type=kind,
+                parent=origin,
+                archived="true" if archived else None,
+                **filters,
+            ),
             as_json=as_json,
             headings=("ID", "TASK", "TYPE", "STATUS", "QUEUE", "ATTEMPT", "TAGS", "CREATED"),
             row=_row,
@@ -97,84 +107,6 @@ def show(*, name: str, as_json: bool) -> None:
     )
 
 
-@task.command()
-@click.argument("name", metavar="TASK")
-@set_option("A parameter of the clone; may be given several times.")
-@click.option("--enqueue", "queue", metavar="QUEUE", help="Enqueue the clone there.")
-@click.option("--name", "new_name", help="Of the clone.")
-@click.option("--project", help="Of the clone.")
-@click.option("--allow-new", is_flag=True, help="Add parameters that the task does not have instead of refusing them.")
-@json_option
-def clone(
-    *,
-    name: str,
-    assignments: tuple[tuple[str, str], ...],
-    queue: str | None,
-    new_name: str | None,
-    project: str | None,
-    allow_new: bool,
-    as_json: bool,
-) -> None:
-    """Make a new task of the same code and environment, with other parameters."""
-    body = {
-        "name": new_name,
-        "project": project,
-        "parameters": dict(assignments),
-        "allow_new": allow_new,
-        "queue": queue,
-    }
-    with connected() as client:
-        made = client.post(f"/tasks/{find_task(client, name)['id']}/clone", body)
-    _tell(made, as_json=as_json)
-
-
-@task.command()
-@click.argument("name", metavar="TASK")
-@click.option("--queue", default="default", show_default=True)
-@click.option("--priority", type=int, default=0, show_default=True, help="Larger goes first.")
-@json_option
-def enqueue(*, name: str, queue: str, priority: int, as_json: bool) -> None:
-    """Put a task into a queue."""
-    with connected() as client:
-        found = find_task(client, name)
-        changed = client.post(f"/tasks/{found['id']}/enqueue", {"queue": queue, "priority": priority})
-    _tell(changed, as_json=as_json)
-
-
-@task.command()
-@click.argument("name", metavar="TASK")
-@json_option
-def dequeue(*, name: str, as_json: bool) -> None:
-    """Take a task out of its queue."""
-    _act(name, verb="dequeue", as_json=as_json)
-
-
-@task.command()
-@click.argument("name", metavar="TASK")
-@json_option
-def stop(*, name: str, as_json: bool) -> None:
-    """Stop a task: at once where it waits, else as soon as its attempt has ended itself."""
-    _act(name, verb="stop", as_json=as_json)
-
-
-def _act(name: str, *, verb: str, as_json: bool) -> None:
-    with connected() as client:
-        changed = client.post(f"/tasks/{find_task(client, name)['id']}/{verb}")
-    _tell(changed, as_json=as_json)
-
-
-def _tell(found: Item, *, as_json: bool) -> None:
-    """Say what became of a task: its id first, so that scripts can read it."""
-    if as_json:
-        print_json(found)
-        return
-    status = found["status"]
-    if status == "in_progress" and found["stop_requested_at"]:
-        status = "in_progress, told to stop"
-    where = f" in queue {found['queue']}" if found["status"] == "queued" else ""
-    click.echo(f"{found['id']}  {found['project']}/{found['name']}  {status}{where}")
-
-
 def _row(item: Item) -> Sequence[object]:
     return (
         item["id"],
@@ -203,8 +135,9 @@ def _fields(found: Item) -> Sequence[tuple[str, object]]:
         ("comment", found["comment"]),
         ("script", _script(found["script"])),
         ("repository", source.get("repository")),
+        ("branch", source.get("branch") if source.get("tree") is None else None),
         ("commit", source.get("commit")),
-        ("source", f"captured, tree {source['tree'][:TREE_DIGITS]}…" if source and not source["commit"] else None),
+        ("source", _captured(source)),
         ("edits", "uncommitted, captured" if source.get("patch") and source.get("commit") else None),
         ("left out", source.get("left_out")),
         ("packages", _packages(packages)),
@@ -212,11 +145,17 @@ def _fields(found: Item) -> Sequence[tuple[str, object]]:
         ("created", when(found["created_at"])),
         ("started", when(found["started_at"])),
         ("ended", when(found["ended_at"])),
+        ("archived", when(found["archived_at"])),
     )
 
 
 def _script(script: Item | None) -> str | None:
     return None if script is None else " ".join([script["entry_point"], *script["arguments"]])
+
+
+def _captured(source: Item) -> str | None:
+    tree = source.get("tree")
+    return f"captured, tree {tree[:TREE_DIGITS]}…" if tree is not None and source["commit"] is None else None
 
 
 def _packages(packages: Item) -> str | None:
@@ -232,6 +171,7 @@ def _attempt(item: Item) -> str:
         code,
         item["executor"] or _runner(item["agent_id"]),
         built,
+        f"commit {item['commit'][:TREE_DIGITS]}…" if item["commit"] is not None else "",
         when(item["started_at"]),
         item["message"] or "",
     )

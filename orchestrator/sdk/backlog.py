@@ -25,12 +25,16 @@ class Message:
         path: relative to the API.
         body: JSON values.
         file: its octets are stored as a blob first, whose digest and size go into the body.
+        files: name to file: the same for several, which go into the body as `files`, each with its name as `path`.
+        key: the `Idempotency-Key` of what makes something; without one, the same request sent twice does no harm.
     """
 
     method: str
     path: str
     body: dict[str, Any]
     file: str | None = None
+    files: dict[str, str] | None = None
+    key: str | None = None
 
 
 class Backlog:

@@ -45,7 +45,7 @@ def find_task(client: Client, *, task_id: str | None, project: str | None, name:
 def _by_prefix(client: Client, prefix: str) -> dict[str, Any]:
     if not _PREFIX.fullmatch(prefix):
         raise NotFound(f"{prefix!r} is no id of a task.", hint="An id has 32 hexadecimal digits.")
-    found = [task for task in islice(client.pages("/tasks"), NEWEST) if task["id"].startswith(prefix)]
+    found = [task for task in islice(client.pages("/tasks", archived="true"), NEWEST) if task["id"].startswith(prefix)]
     if len(found) > 1:
         raise InvalidRequest(f"{len(found)} tasks begin with {prefix!r}.", hint="Give more of the id.")
     if not found:

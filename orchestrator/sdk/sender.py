@@ -11,7 +11,7 @@ import time
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import (
     NoSpace,
@@ -77,6 +77,7 @@ class Sender:
         self._sequence = 0
         self._series = SeriesBuffer()
         self._backlog = Backlog(self.directory / f"backlog-{os.getpid()}")
+        self._stored: dict[str, dict[str, Any]] = {}
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._asleep = False
@@ -231,20 +232,35 @@ class Sender:
         try:
             body = message.body
             if message.file is not None:
-                digest, size_bytes = store_file(self._client, Path(message.file), on_bytes=self._step)
-                body = {**body, "digest": digest, "size_bytes": size_bytes}
+                body = body | self._store(message.file)
+            if message.files is not None:
+                body = body | {"files": [{"path": name} | self._store(file) for name, file in message.files.items()]}
             if message.method == "PUT":
                 self._client.put(message.path, body)
-            else:
+            elif message.key is None:
                 self._client.post(message.path, body, repeatable=True)
-            if message.file is not None:
-                Path(message.file).unlink(missing_ok=True)
+            else:
+                self._client.post(message.path, body, key=message.key)
+            self._discard(message)
         except (*PASSING, *OVER):
             raise
         except (OrchestratorError, OSError) as error:
             say(f"not recorded: {error}")
         except Exception:  # training must outlive any fault of its bookkeeping
             logger.warning("a report could not be sent", exc_info=True, extra={"action": "report_lost"})
+
+    def _store(self, file: str) -> dict[str, Any]:
+        """Store a file's bytes, once for all tries to send what they belong to; return digest and size."""
+        if file not in self._stored:
+            digest, size_bytes = store_file(self._client, Path(file), on_bytes=self._step)
+            self._stored[file] = {"digest": digest, "size_bytes": size_bytes}
+        return self._stored[file]
+
+    def _discard(self, message: Message) -> None:
+        """Remove the copies of what was sent."""
+        for file in [*([message.file] if message.file is not None else []), *(message.files or {}).values()]:
+            Path(file).unlink(missing_ok=True)
+            self._stored.pop(file, None)
 
     def _answers_else(self) -> bool:
         """Tell whether the server answers a question about the task."""

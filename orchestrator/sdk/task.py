@@ -17,20 +17,22 @@ from orchestrator.sdk.notices import say
 from orchestrator.sdk.running import ByHand, Run
 from orchestrator.sdk.session import cache_directory, session
 from orchestrator.sdk.starting import Plan, begin
-from orchestrator.sdk.waiting import wait_for_status
+from orchestrator.sdk.task_states import TaskStates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from os import PathLike
     from typing import TypeVar
 
     from orchestrator.sdk.artifacts import Artifact
+    from orchestrator.sdk.models.model import Model
 
     T = TypeVar("T")
 
 _SHOWN = 5
 
 
-class Task:
+class Task(TaskStates):
     """A task on the server, or the run that this process is.
 
     Made by `Task.init`, `Task.get_task` and `Task.clone`.
@@ -39,8 +41,7 @@ class Task:
     _current: Task | None = None
 
     def __init__(self, record: Mapping[str, Any], *, run: Run | None = None) -> None:
-        self._record = dict(record)
-        self._run = run
+        super().__init__(record, run=run)
         self._connected_arguments = False
         self._told: set[str] = set()
 
@@ -159,11 +160,6 @@ class Task:
     # What it is
 
     @property
-    def id(self) -> str:
-        """The task's id; of a run without a server one that no server knows."""
-        return str(self._record["id"])
-
-    @property
     def name(self) -> str:
         """What people call it."""
         return str(self._record["name"])
@@ -182,16 +178,6 @@ class Task:
     def attempt(self) -> int:
         """Which try this is; 0 before the first."""
         return self._run.attempt if self._run is not None else int(self._record["attempt"])
-
-    @property
-    def offline(self) -> bool:
-        """Whether this run is not recorded, because no server answered when it began."""
-        return self._run is not None and self._run.offline
-
-    @property
-    def status(self) -> str:
-        """Where it is in its life: created, queued, in_progress, completed, failed, stopped or published."""
-        return self.get_status()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -214,20 +200,19 @@ class Task:
             for each in client.get(f"/tasks/{self.id}/artifacts")["items"]
         }
 
-    def get_status(self) -> str:
-        """Ask the server for the status and return it; during a run without an answer the last that is known."""
-        if not self.offline:
-            try:
-                self._ask()
-            except ServerUnreachable:
-                if self._run is None:
-                    raise
-        return str(self._record["status"])
+    @property
+    def models(self) -> dict[str, list[Model]]:
+        """Models that its parameters name by id (`input`) and that it registered (`output`), each the oldest first.
 
-    def get_tags(self) -> list[str]:
-        """Return the labels."""
-        self.get_status()
-        return list(self._record["tags"])
+        What is still on its way is waited for.
+        """
+        if self._run is not None:
+            self._run.flush()
+        if self.offline:
+            return {"input": [], "output": []}
+        from orchestrator.sdk.models.used import models_of  # noqa: PLC0415  many scripts have none
+
+        return models_of(self.id, values=self.get_parameters().values())
 
     def get_parameters(self) -> dict[str, Any]:
         """Return the parameters' values by `Section/name`."""
@@ -237,31 +222,6 @@ class Task:
             listed = session.client().get(f"/tasks/{self.id}/parameters")["items"]
             stored = {each["name"]: (each["type"], each["value"]) for each in listed}
         return {name: decode(*typed) for name, typed in sorted(stored.items())}
-
-    def wait_for_status(
-        self,
-        status: Iterable[str] = ("completed", "published"),
-        *,
-        raise_on_status: Iterable[str] = ("failed", "stopped"),
-        timeout: float | None = None,
-    ) -> str:
-        """Wait until the task has one of these statuses, and return which.
-
-        Args:
-            status: what to wait for.
-            raise_on_status: what else ends the waiting, unless it is waited for.
-            timeout: seconds to wait at most; None for as long as it takes.
-
-        Raises:
-            TaskEnded: it has one of `raise_on_status`; the message says why.
-            TimeoutError: it has none of them in time.
-        """
-        return wait_for_status(
-            self._ask,
-            wanted={status} if isinstance(status, str) else set(status),
-            refused=set(raise_on_status),
-            timeout_seconds=timeout,
-        )
 
     # What a run says of itself
 
@@ -335,14 +295,49 @@ class Task:
         body = {"name": name, "kind": made.kind, "filename": made.filename, "preview": made.preview}
         run.put(Message(method="PUT", path=f"/tasks/{self.id}/artifacts", body=body, file=str(made.path)))
 
-    def add_tags(self, tags: Iterable[str] | str) -> None:
-        """Add labels."""
-        added = [tags] if isinstance(tags, str) else list(tags)
-        if self._run is None:
-            self._record = session.client().post(f"/tasks/{self.id}/tags", {"add": added})
-        else:
-            self._record["tags"] = [*self._record["tags"], *(tag for tag in added if tag not in self._record["tags"])]
-            self._run.put(Message(method="POST", path=f"/tasks/{self.id}/tags", body={"add": added}))
+    def register_model(  # noqa: PLR0913  what is said of a model has many parts
+        self,
+        name: str,
+        path: str | PathLike[str],
+        framework: str | None = None,
+        tags: Iterable[str] | str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        comment: str = "",
+        aliases: Iterable[str] | str | None = None,
+    ) -> None:
+        """Make a file or folder the next version of a model. It is copied at once and sent in the background.
+
+        The version is known to be of this task and of the dataset versions that the task's parameters name.
+
+        Args:
+            name: of the model, in the task's project.
+            path: a file, or a folder with all that is in it; links in it may not lead out of it.
+            framework: what it was made with, such as `scikit-learn`.
+            tags: labels.
+            metadata: JSON values, such as the names of classes.
+            comment: for people.
+            aliases: names that are to stand for this version from now on, such as `production`.
+
+        Raises:
+            FileNotFoundError: there is nothing at the path.
+            InvalidPath: something in the folder is no file, or a link that leads out of it; the message names it.
+            TypeError: the metadata are no JSON.
+            InvalidRequest: there are no files, or it is not the run of this process.
+        """
+        run = self._own_run("register a model for")
+        from orchestrator.sdk.models.registering import register  # noqa: PLC0415  many scripts have none
+
+        register(
+            run,
+            name,
+            path,
+            framework=framework,
+            tags=tags,
+            metadata=metadata,
+            comment=comment,
+            aliases=aliases,
+        )
 
     def execute_remotely(self, queue_name: str = "default", *, exit_process: bool = True) -> None:
         """Stop here and go on at an agent: put this very task into a queue, then leave. On an agent, do nothing.
@@ -383,11 +378,6 @@ class Task:
         if Task._current is self:
             Task._current = session.run = None
         self._run = None
-
-    def _ask(self) -> Mapping[str, Any]:
-        """Return the record as the server has it now."""
-        self._record = session.client().get(f"/tasks/{self.id}")["task"]
-        return self._record
 
     def _own_run(self, verb: str) -> Run:
         if self._run is None:

@@ -70,6 +70,7 @@ def begin(  # noqa: PLR0913  an attempt begins with many parts
         actor,
         type=EventType.TASK_STARTED,
         task=started,
+        newest=attempt,
         agent=place.agent_id,
         hostname=place.hostname,
     )

@@ -6,11 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Forbidden, NotFound
-from orchestrator.records.event import EventType
 from orchestrator.records.lifecycle import Move, transition
 from orchestrator.records.principal import Permission
-from orchestrator.services.announce import announce_task
 from orchestrator.services.begin import Place, begin, find_owner
+from orchestrator.services.endings import announce_end
 from orchestrator.services.near_misses import did_you_mean
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def _next(transaction: Transaction, actor: Principal, *, queues: Sequence[str]) 
         except Forbidden as refused:
             failed = transition(task, Move.FAIL, now=now, reason=refused.code, message=str(refused))
             transaction.tasks.replace(failed, expected=task)
-            announce_task(transaction, actor, type=EventType.TASK_FAILED, task=failed)
+            announce_end(transaction, actor, task=failed)
             logger.warning("task failed: %s", refused, extra={"action": "owner_gone", "task_id": task.id})
         else:
             return task

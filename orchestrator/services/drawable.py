@@ -58,7 +58,7 @@ def drawable(body: PutReport) -> Any:  # noqa: ANN401  JSON is any
             fits = isinstance(data, dict) and isinstance(data.get("data"), list)
     if not fits:
         raise InvalidRequest(f"The data of a {body.kind} must be {_EXPECTED[body.kind]}.")
-    return _plain(data)
+    return plain_json(data)
 
 
 def _is_number(value: object) -> bool:
@@ -101,8 +101,12 @@ def _is_image(data: object) -> bool:
     return True
 
 
-def _plain(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  JSON is any
-    """Return JSON that every database and browser can read."""
+def plain_json(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  JSON is any
+    """Return JSON that every database and browser can read.
+
+    Raises:
+        InvalidRequest: it is nested too deep, or a text cannot be encoded.
+    """
     if depth > _DEEPEST:
         raise InvalidRequest(f"The data are nested more than {_DEEPEST} deep.")
     if isinstance(value, str):
@@ -110,9 +114,9 @@ def _plain(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  JSON is any
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):
-        return [_plain(each, depth + 1) for each in value]
+        return [plain_json(each, depth + 1) for each in value]
     if isinstance(value, dict):
-        return {_encodable(str(key)): _plain(each, depth + 1) for key, each in value.items()}
+        return {_encodable(str(key)): plain_json(each, depth + 1) for key, each in value.items()}
     return value
 
 

@@ -10,6 +10,7 @@ from orchestrator.records.lifecycle import Move, Status, transition
 from orchestrator.records.principal import Permission
 from orchestrator.records.task import ExitReason
 from orchestrator.services.announce import announce_task
+from orchestrator.services.archive_task import require_listed
 from orchestrator.services.authenticate import responsible
 from orchestrator.services.near_misses import did_you_mean
 
@@ -17,20 +18,32 @@ if TYPE_CHECKING:
     from orchestrator.records.base import Id
     from orchestrator.records.principal import Principal
     from orchestrator.records.task import Task
+    from orchestrator.records.trigger import Trigger
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import EnqueueTask
 
 
-def enqueue_task(transaction: Transaction, actor: Principal, *, task_id: Id, body: EnqueueTask) -> Task:
+def enqueue_task(
+    transaction: Transaction, actor: Principal, *, task_id: Id, body: EnqueueTask, made_by: Trigger | None = None
+) -> Task:
     """Queue the task's next attempt. An attempt that enqueues its own task hands it over to an agent and ends.
+
+    Args:
+        transaction: one that writes.
+        actor: who enqueues.
+        task_id: which task.
+        body: where, and with what priority.
+        made_by: the trigger whose firing made the task, where it is at hand.
 
     Raises:
         NotFound: there is no such task, or no such queue.
         Forbidden: the actor may not operate in its project.
         IllegalTransition: the task is queued, runs, or has completed.
+        Conflict: it is archived.
     """
     task = transaction.tasks.get(task_id, lock=True)
     actor.require(Permission.OPERATE, task.project)
+    require_listed(task)
     check_queue(transaction, name=body.queue)
     now = transaction.now()
     hands_over = actor.task_id == task_id and task.status is Status.IN_PROGRESS
@@ -45,7 +58,7 @@ def enqueue_task(transaction: Transaction, actor: Principal, *, task_id: Id, bod
         queued_by=responsible(actor),
     )
     transaction.tasks.replace(queued, expected=task)
-    announce_task(transaction, actor, type=EventType.TASK_QUEUED, task=queued)
+    announce_task(transaction, actor, type=EventType.TASK_QUEUED, task=queued, made_by=made_by)
     return queued
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InvalidRequest, StaleAttempt
 from orchestrator.records.lifecycle import Move, transition
 from orchestrator.records.task import ExitReason
-from orchestrator.services.announce import ENDED, announce_task
+from orchestrator.services.endings import announce_end
 from orchestrator.services.lose import lose_attempt
 from orchestrator.services.unit_of_work import check_fence
 
@@ -53,8 +53,9 @@ def finish_task(
     if body.reason is ExitReason.LOST:
         return lose_attempt(transaction, actor, task=task, attempt=attempt, settings=settings)
     now = transaction.now()
-    transaction.tasks.replace_attempt(attempt.changed(ended_at=now, exit_reason=body.reason))
+    ended_attempt = attempt.changed(ended_at=now, exit_reason=body.reason)
+    transaction.tasks.replace_attempt(ended_attempt)
     ended_task = transition(task, _MOVES[body.reason], now=now, reason=body.reason, message=body.message)
     transaction.tasks.replace(ended_task, expected=task)
-    announce_task(transaction, actor, type=ENDED[ended_task.status], task=ended_task, exit_code=body.exit_code)
+    announce_end(transaction, actor, task=ended_task, newest=ended_attempt, exit_code=body.exit_code)
     return ended_task

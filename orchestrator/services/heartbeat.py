@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import Heartbeat
 
-_TOLD = ("executor", "environment", "environment_reused", "started_at")
+_TOLD = ("executor", "environment", "environment_reused", "started_at", "commit")
 
 
 def extend_lease(

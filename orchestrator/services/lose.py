@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from orchestrator.records.event import EventType
 from orchestrator.records.lifecycle import Move, transition
 from orchestrator.records.task import ExitReason
-from orchestrator.services.announce import ENDED, announce_task
+from orchestrator.services.announce import announce_task
+from orchestrator.services.endings import ENDED, announce_end
 
 if TYPE_CHECKING:
     from orchestrator.records.principal import Principal
@@ -45,7 +46,16 @@ def lose_attempt(
     )
     transaction.tasks.replace(moved, expected=task)
     announce_task(
-        transaction, actor, type=EventType.TASK_ATTEMPT_LOST, task=moved, lost=attempt.number, agent=attempt.agent_id
+        transaction,
+        actor,
+        type=EventType.TASK_ATTEMPT_LOST,
+        task=moved,
+        newest=attempt,
+        lost=attempt.number,
+        agent=attempt.agent_id,
     )
-    announce_task(transaction, actor, type=ENDED.get(moved.status, EventType.TASK_QUEUED), task=moved)
+    if moved.status in ENDED:
+        announce_end(transaction, actor, task=moved, newest=attempt)
+    else:
+        announce_task(transaction, actor, type=EventType.TASK_QUEUED, task=moved, newest=attempt)
     return moved

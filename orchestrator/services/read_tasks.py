@@ -27,6 +27,7 @@ class TaskFilters(TypedDict, total=False):
     tag: str | None
     parent: str | None
     queue: str | None
+    archived: bool
     after: str | None
     limit: int
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import NotFound
+from orchestrator.records.condition import ScheduleCondition
 from orchestrator.records.event import EventType
 from orchestrator.records.principal import Permission
-from orchestrator.records.trigger import Trigger
+from orchestrator.records.trigger import Trigger, TriggerSpec
 from orchestrator.services.announce import announce_trigger
 from orchestrator.services.authenticate import responsible
-from orchestrator.services.enqueue import check_queue
+from orchestrator.services.check_trigger import TriggerChecks
 from orchestrator.services.ids import new_id
-from orchestrator.services.parameters import override
-from triggers import templates
+from triggers import schedule
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.records.action import Action
+    from orchestrator.records.base import Id
+    from orchestrator.records.condition import Condition
     from orchestrator.records.principal import Principal
-    from orchestrator.records.trigger import CloneAction
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import RegisterTrigger
 
@@ -30,66 +34,95 @@ def register_trigger(transaction: Transaction, actor: Principal, *, body: Regist
     registrar's token was revoked.
 
     Raises:
-        Forbidden: the actor may not edit in the projects that it watches and clones into, or not read the reference's.
-        NotFound: the reference task or the queue does not exist.
+        Forbidden: the actor may not edit in the projects that it watches and clones into, or not read what it refers
+            to.
+        NotFound: a reference task or version, or a queue, does not exist.
         UnknownParameter: an override names no parameter of the reference.
         UnknownTemplateName: a template names nothing.
-        InvalidRequest: a value that holds no template does not fit the parameter's type, or a template stands where
-            none is filled or cannot become a line.
+        InvalidRequest: anything else that could never work; see `services.check_trigger`.
     """
-    actor.require(Permission.EDIT, body.condition.project)
-    check_action(transaction, actor, action=body.action)
+    TriggerChecks(transaction, actor).check(body)
+    found = transaction.triggers.by_name(body.name)
+    if found is None:
+        return add_trigger(transaction, actor, spec=body)
+    actor.require(Permission.EDIT, found.project)
+    present = transaction.triggers.get(found.id, lock=True)
+    if not differs(present, spec=body, registrar=responsible(actor)):
+        return present
+    return edit_trigger(transaction, actor, present=present, spec=body)
+
+
+def add_trigger(transaction: Transaction, actor: Principal, *, spec: TriggerSpec) -> Trigger:
+    """Store a trigger that was checked, under a name that no other has."""
     now = transaction.now()
-    present = transaction.triggers.by_name(body.name)
-    if present is None:
-        trigger = Trigger(
-            id=new_id(),
-            starts_after=transaction.events.last_id(),
-            created_at=now,
-            created_by=responsible(actor),
-            changed_at=now,
-            **dict(body),
-        )
-        transaction.triggers.add(trigger)
-    else:
-        actor.require(Permission.EDIT, present.condition.project)
-        registrar = responsible(actor)
-        if present.created_by == registrar and all(getattr(present, name) == value for name, value in body):
-            return present
-        trigger = present.changed(revision=present.revision + 1, created_by=registrar, changed_at=now, **dict(body))
-        transaction.triggers.replace(trigger, expected=present)
+    trigger = Trigger(
+        id=new_id(),
+        starts_after=transaction.events.last_id(),
+        created_at=now,
+        created_by=responsible(actor),
+        changed_at=now,
+        **_times(spec.condition, now=now, after=None),
+        **fields_of(spec),
+    )
+    transaction.triggers.add(trigger)
     announce_trigger(transaction, actor, type=EventType.TRIGGER_REGISTERED, trigger=trigger)
     return trigger
 
 
-def check_action(transaction: Transaction, actor: Principal, *, action: CloneAction) -> None:
-    """Check that an action can be carried out as far as can be known before there is an event.
+def edit_trigger(transaction: Transaction, actor: Principal, *, present: Trigger, spec: TriggerSpec) -> Trigger:
+    """Store the next revision of a trigger, which was checked.
 
-    Raises:
-        Forbidden, NotFound, UnknownParameter, UnknownTemplateName, InvalidRequest: see `register_trigger`.
+    A schedule that stays as it is keeps its place; one that is another starts at the present.
+
+    Args:
+        transaction: one that has the trigger's row locked.
+        actor: who edits.
+        present: the trigger as it is.
+        spec: as it is to be.
     """
-    try:
-        reference = transaction.tasks.get(action.task)
-    except NotFound:
-        raise NotFound(f"There is no task {action.task} to clone.", hint="See: retrain task list.") from None
-    actor.require(Permission.READ, reference.project)
-    actor.require(Permission.EDIT, action.project or reference.project)
-    _check_templates(action)
-    check_queue(transaction, name=action.queue)
-    present = transaction.tasks.parameters(action.task)
-    kept = {parameter.name: parameter.value for parameter in present}
-    # A value with a template in it is known when it fires; until then the reference's own stands for it.
-    fixed = {
-        name: kept.get(name, text) if templates.names(text) else templates.fill(text, {})
-        for name, text in action.parameters.items()
+    now = transaction.now()
+    changes = fields_of(spec) | {
+        "revision": present.revision + 1,
+        "created_by": responsible(actor),
+        "changed_at": now,
     }
-    override(present, overrides=fixed, allow_new=action.allow_new)
+    if spec.condition != present.condition:
+        changes |= _times(spec.condition, now=now, after=now)
+    edited = present.changed(**changes)
+    transaction.triggers.replace(edited, expected=present)
+    announce_trigger(transaction, actor, type=EventType.TRIGGER_REGISTERED, trigger=edited)
+    return edited
 
 
-def _check_templates(action: CloneAction) -> None:
-    for line in (action.name or "", *action.tags):
-        templates.check_line(line)
-    for text in action.parameters.values():
-        templates.check(text)
-    templates.refuse(action.queue, field="queue")
-    templates.refuse(action.project or "", field="project")
+def differs(trigger: Trigger, *, spec: TriggerSpec, registrar: Id) -> bool:
+    """Tell whether a trigger is not as somebody says it, or acts with the rights of somebody else."""
+    if trigger.created_by != registrar or any(getattr(trigger, name) != value for name, value in spec):
+        return True
+    # In Python true is 1, and in a webhook's body it is not.
+    return _as_text(trigger.action) != _as_text(spec.action)
+
+
+def fields_of(spec: TriggerSpec) -> dict[str, Any]:
+    """Return what a person says of a trigger, by field."""
+    return {name: getattr(spec, name) for name in TriggerSpec.model_fields}
+
+
+def _as_text(action: Action) -> str:
+    return json.dumps(action.model_dump(mode="json"), sort_keys=True)
+
+
+def _times(condition: Condition, *, now: datetime, after: datetime | None) -> dict[str, datetime | None]:
+    """Return the times of a schedule that begins now; of another condition there are none.
+
+    Args:
+        condition: what the trigger waits for.
+        now: its times count from now on.
+        after: up to when everything is taken care of; None for one that was never there.
+    """
+    if not isinstance(condition, ScheduleCondition):
+        return {"scheduled_at": None, "last_occurrence_at": None, "next_occurrence_at": None}
+    return {
+        "scheduled_at": now,
+        "last_occurrence_at": after,
+        "next_occurrence_at": schedule.next_after(condition, after=after, registered_at=now),
+    }

@@ -10,6 +10,7 @@ from orchestrator.records.principal import Permission
 from orchestrator.records.task import Artifact, Report
 from orchestrator.services.dataset_states import require_present
 from orchestrator.services.drawable import drawable
+from orchestrator.services.watch_metrics import announce_crossings, find_crossings
 from orchestrator.wire import ConsoleLength, SeriesStored
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 
 
 def append_series(transaction: Transaction, actor: Principal, *, task_id: Id, body: SeriesBatch) -> SeriesStored:
-    """Store a batch of points; one that was stored before changes nothing."""
-    stored = transaction.series.append(task_id, actor.attempt or 0, body.writer, body.sequence, body.points)
+    """Store a batch of points, and tell where they cross a bound; one that was stored before changes nothing."""
+    attempt = actor.attempt or 0
+    crossings = find_crossings(transaction, task_id=task_id, attempt=attempt, points=body.points)
+    stored = transaction.series.append(task_id, attempt, body.writer, body.sequence, body.points)
+    if stored:
+        announce_crossings(transaction, actor, task_id=task_id, crossings=crossings)
     return SeriesStored(stored=stored)
 
 

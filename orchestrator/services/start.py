@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.records.lifecycle import Move, transition
 from orchestrator.records.principal import Permission
+from orchestrator.services.archive_task import require_listed
 from orchestrator.services.authenticate import responsible
 from orchestrator.services.begin import Place, begin
 
@@ -26,9 +27,11 @@ def start_task(
         NotFound: there is no such task.
         Forbidden: the actor may not edit in its project.
         IllegalTransition: the task is queued, runs, or has completed.
+        Conflict: it is archived.
     """
     task = transaction.tasks.get(task_id, lock=True)
     actor.require(Permission.EDIT, task.project)
+    require_listed(task)
     started = transition(task, Move.START, now=transaction.now()).changed(queued_by=responsible(actor), lost_attempts=0)
     return begin(
         transaction, actor, task=task, started=started, place=Place(hostname=body.hostname or None), settings=settings

@@ -9,6 +9,7 @@ from orchestrator.records.lifecycle import Move, Status, transition
 from orchestrator.records.principal import Permission
 from orchestrator.records.task import ExitReason
 from orchestrator.services.announce import announce_task
+from orchestrator.services.endings import announce_end
 
 if TYPE_CHECKING:
     from orchestrator.records.base import Id
@@ -31,7 +32,7 @@ def stop_task(transaction: Transaction, actor: Principal, *, task_id: Id) -> Tas
     if task.status is not Status.IN_PROGRESS:
         stopped = transition(task, Move.STOP, now=now, reason=ExitReason.STOPPED)
         transaction.tasks.replace(stopped, expected=task)
-        announce_task(transaction, actor, type=EventType.TASK_STOPPED, task=stopped)
+        announce_end(transaction, actor, task=stopped)
         return stopped
     if task.stop_requested_at is not None:
         return task

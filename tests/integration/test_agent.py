@@ -4,6 +4,7 @@ import os
 import platform
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from itertools import pairwise
@@ -114,6 +115,49 @@ def test_a_clone_reuses_the_environment_of_its_reference(
     detail = ended(clone["id"])
     assert detail["attempts"][-1]["environment"] == reference["attempts"][-1]["environment"]
     assert detail["attempts"][-1]["environment_reused"] is True
+
+
+def test_a_clone_of_a_branch_runs_its_head_and_records_the_commit(
+    client: Client, agent: RunningAgent, ended: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    assert agent is not None
+    remote = tmp_path / "remote"
+    remote.mkdir()
+
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", *who, *arguments], cwd=remote, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet", "-b", "main")
+    for branch, text in (("main", "print('main')"), ("next", "print('next')")):
+        git("checkout", "--quiet", "-B", branch)
+        (remote / "script.py").write_text(text)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", branch)
+    first, head = git("rev-parse", "main"), git("rev-parse", "next")
+    body = {
+        "project": "tests",
+        "name": "n",
+        "script": {"entry_point": "script.py"},
+        "source": {"repository": remote.as_uri(), "commit": first, "tree": git("rev-parse", "main^{tree}")},
+        "packages": {"python": platform.python_version(), "platform": "linux-x86_64"},
+    }
+    reference = client.post("/tasks", body)["id"]
+
+    def ran(**asked: str) -> dict[str, Any]:
+        clone = client.post(f"/tasks/{reference}/clone", {"queue": "default"} | asked)["id"]
+        return ended(clone)
+
+    plain, of_branch, missing = ran(), ran(branch="next"), ran(branch="gone")
+    assert console(client, plain["task"]["id"]) == "main\n"
+    assert plain["attempts"][0]["commit"] == first
+    assert console(client, of_branch["task"]["id"]) == "next\n"
+    assert of_branch["attempts"][0]["commit"] == head
+    told = client.get(f"/tasks/{of_branch['task']['id']}/console")["text"]
+    assert f"retrain: the source is commit {head} of branch next of {remote.as_uri()}" in told
+    assert (missing["task"]["status"], missing["attempts"][0]["exit_reason"]) == ("failed", "infrastructure")
+    assert f"no branch 'gone' on {remote.as_uri()}" in missing["attempts"][0]["message"]
 
 
 def test_a_script_that_raises_fails_with_its_traceback(

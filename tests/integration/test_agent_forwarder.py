@@ -117,6 +117,9 @@ class LocalData:
     def file(self, version_id: str, path: str) -> Path:
         return self.folder(version_id, Subset()) / path
 
+    def model(self, model_id: str) -> Path:
+        return self.folder(model_id, Subset()) / "model"
+
 
 @pytest.fixture
 def forwarder(server: Server, directory: Path) -> Iterator[Forwarder]:
@@ -290,6 +293,7 @@ def test_data_is_answered_by_the_node_itself(server: Server, script: Client) -> 
         "path": "/somewhere/a* b part 1 of 3"
     }
     assert script.get(f"/local/datasets/{'d' * 32}/file?path=sub%2Fa%20b") == {"path": "/somewhere/sub/a b"}
+    assert script.get(f"/local/models/{'d' * 32}") == {"path": "/somewhere/model"}
     with pytest.raises(InvalidRequest):
         script.get(f"/local/datasets/{'d' * 32}", part="x", parts=3)
     with pytest.raises(NotFound):

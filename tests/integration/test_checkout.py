@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.checkout import checkout
-from agent.mirrors import Credential, RemoteAccess
+from agent.remotes import Credential, RemoteAccess, write_askpass
 from orchestrator.errors import CaptureError, RebuildError, SourceMismatch, Unavailable
 from orchestrator.records.source import Source, Submodule
 from orchestrator.sdk.capture.source import CapturedSource, capture_source
@@ -32,8 +32,8 @@ NEVER = RemoteAccess(retry_after_seconds=())
 
 
 def git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *OPTIONS, *arguments], cwd=root, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    done = subprocess.run(["git", *OPTIONS, *arguments], cwd=root, check=True, capture_output=True)
+    return done.stdout.decode().strip()  # what git complains of may be no UTF-8
 
 
 def commit_all(root: Path) -> None:
@@ -779,16 +779,12 @@ def test_variables_of_an_outer_git_change_nothing(
     assert files_of(node.rebuild(node.capture(repository))) == expected
 
 
-def test_a_credential_is_shown_to_its_host_alone(node: Node) -> None:
-    from agent.mirrors import Mirror  # noqa: PLC0415  only here
-
-    mirror = Mirror(node.mirrors, url="https://example.org/x.git", object_format="sha1")
+def test_a_credential_is_shown_to_its_host_alone(tmp_path: Path) -> None:
+    askpass = write_askpass(tmp_path)
     environment = {"RETRAIN_GIT_HOST": "example.org", "RETRAIN_GIT_USERNAME": "robot", "RETRAIN_GIT_PASSWORD": "s3cret"}
 
     def ask(question: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [mirror._askpass(), question], env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([askpass, question], env=environment, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.strip()
 
     assert ask("Username for 'https://example.org': ") == (0, "robot")

@@ -63,3 +63,21 @@ def test_a_new_attempt_forgets_that_the_last_one_was_asked_to_stop() -> None:
     running = transition(transition(new_task(), Move.ENQUEUE, now=BEGAN), Move.CLAIM, now=BEGAN)
     asked = running.changed(stop_requested_at=BEGAN)
     assert transition(asked, Move.REQUEUE, now=BEGAN).stop_requested_at is None
+
+
+@pytest.mark.parametrize("end", [Move.COMPLETE, Move.FAIL, Move.STOP])
+def test_a_reset_task_begins_again_with_its_next_number(end: Move) -> None:
+    task = new_task().changed(stop_requested_at=BEGAN)
+    for move in (Move.ENQUEUE, Move.CLAIM, end):
+        task = transition(task, move, now=BEGAN, reason="why", message="in words")
+    reset = transition(task, Move.RESET, now=BEGAN)
+    assert (reset.status, reset.attempt) == (Status.CREATED, 1)
+    assert (reset.status_reason, reset.status_message, reset.stop_requested_at) == (None, None, None)
+    assert (reset.started_at, reset.ended_at) == (None, None)
+    assert transition(reset, Move.ENQUEUE, now=BEGAN).attempt == 2
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.QUEUED, Status.IN_PROGRESS, Status.PUBLISHED])
+def test_what_waits_runs_or_is_published_is_not_reset(status: Status) -> None:
+    with pytest.raises(IllegalTransition, match=f"{status} cannot reset"):
+        target(status, Move.RESET)

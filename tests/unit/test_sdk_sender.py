@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -26,7 +27,7 @@ from orchestrator.sdk.running import Run
 from orchestrator.sdk.sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from orchestrator.errors import OrchestratorError
@@ -40,15 +41,23 @@ class Server:
         self.sent: list[tuple[str, Any]] = []
         self.slow_seconds = 0.0
         self.spared = ""
+        self.keys: list[str | None] = []
 
     def get(self, path: str) -> dict[str, str]:
         if isinstance(self.fails, ServerUnreachable):
             raise self.fails
         return {"id": path}
 
-    def post(self, path: str, body: Any, *, repeatable: bool) -> None:  # noqa: ANN401  JSON
-        assert repeatable
+    def post(self, path: str, body: Any, *, repeatable: bool = False, key: str | None = None) -> None:  # noqa: ANN401  JSON
+        assert repeatable is (key is None)
+        self.keys.append(key)
         self.put(path, body)
+
+    def post_file(self, path: str, file: Path, *, meter: Callable[[], Callable[[bytes], object]]) -> dict[str, Any]:
+        content = file.read_bytes()
+        meter()(content)
+        self.put(path, content)
+        return {"digest": content.decode(), "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
     def put(self, path: str, body: Any) -> None:  # noqa: ANN401  JSON
         time.sleep(self.slow_seconds)
@@ -237,3 +246,26 @@ def test_without_a_server_reports_go_nowhere(logger: Logger, capsys: pytest.Capt
     logger.report_text("line")
     assert logger.flush()
     assert capsys.readouterr().out == "line\n"
+
+
+def test_several_files_are_stored_once_whatever_fails_in_between(
+    sender: Sender, server: Server, tmp_path: Path
+) -> None:
+    copies = {"a": tmp_path / "0", "sub/b": tmp_path / "1"}
+    for name, copy in copies.items():
+        copy.write_text(name)
+    server.fails, server.spared = ServerUnreachable("Nobody is there."), "/blobs"
+    files = {name: str(copy) for name, copy in copies.items()}
+    sender.put(Message(method="POST", path="/models", body={"name": "m"}, files=files, key="once"))
+    assert not sender.flush(idle_seconds=0.3)
+    assert all(copy.exists() for copy in copies.values())
+    server.fails = None
+    assert sender.flush(idle_seconds=5)
+    described = [{"path": name, "digest": name, "size_bytes": len(name)} for name in copies]
+    assert server.sent == [
+        *(("/blobs", name.encode()) for name in copies),
+        ("/models", {"name": "m", "files": described}),
+    ]
+    assert len(server.keys) > 1
+    assert set(server.keys) == {"once"}
+    assert not any(copy.exists() for copy in copies.values())

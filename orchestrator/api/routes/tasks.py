@@ -10,12 +10,15 @@ from orchestrator.api.caller import Editor, EditorOrOwnAttempt, Operator, Reader
 from orchestrator.api.routes.queries import DEFAULT_LIMIT, After, Filter, Key, Limit
 from orchestrator.records.lifecycle import Status
 from orchestrator.records.task import Parameter, Task, TaskType
+from orchestrator.services.archive_task import archive_task, unarchive_task
 from orchestrator.services.clone import clone_task
 from orchestrator.services.create_task import create_task
 from orchestrator.services.edit_task import edit_task
 from orchestrator.services.enqueue import dequeue_task, enqueue_task
 from orchestrator.services.parameters import list_parameters, put_parameters
+from orchestrator.services.publish_task import publish_task
 from orchestrator.services.read_tasks import list_tasks, show_task
+from orchestrator.services.reset_task import reset_task
 from orchestrator.services.start import start_task
 from orchestrator.services.stop import stop_task
 from orchestrator.services.tag import tag_task
@@ -52,10 +55,11 @@ def find(  # noqa: PLR0913  a filter is made of many optional parts
     tag: Filter = None,
     parent: Filter = None,
     queue: Filter = None,
+    archived: bool = False,
     after: After = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
-    """Find tasks, newest first; `project` takes in those below it."""
+    """Find tasks, newest first; `project` takes in those below it, `archived=true` those in the archive, too."""
     tasks = caller.read(
         list_tasks,
         project=project,
@@ -65,6 +69,7 @@ def find(  # noqa: PLR0913  a filter is made of many optional parts
         tag=tag,
         parent=parent,
         queue=queue,
+        archived=archived,
         after=after,
         limit=limit + 1,
     )
@@ -123,6 +128,30 @@ def dequeue(task_id: Key, caller: Operator) -> Response:
 def stop(task_id: Key, caller: Operator) -> Response:
     """Stop a queued task, or ask a running one to stop."""
     return caller.post(stop_task, task_id=task_id)
+
+
+@router.post("/tasks/{task_id}/publish", response_model=Task)
+def publish(task_id: Key, caller: Editor) -> Response:
+    """Publish a completed task: it never changes again."""
+    return caller.post(publish_task, task_id=task_id)
+
+
+@router.post("/tasks/{task_id}/archive", response_model=Task)
+def archive(task_id: Key, caller: Editor) -> Response:
+    """Leave a task out of lists; one that is queued or runs is refused."""
+    return caller.post(archive_task, task_id=task_id)
+
+
+@router.post("/tasks/{task_id}/unarchive", response_model=Task)
+def unarchive(task_id: Key, caller: Editor) -> Response:
+    """Take a task into lists again."""
+    return caller.post(unarchive_task, task_id=task_id)
+
+
+@router.post("/tasks/{task_id}/reset", response_model=Task)
+def reset(task_id: Key, caller: Editor) -> Response:
+    """Make a task that ended `created` again, to be edited and run once more; what its attempts reported stays."""
+    return caller.post(reset_task, task_id=task_id)
 
 
 @router.post("/tasks/{task_id}/start", status_code=200, response_model=Claim)

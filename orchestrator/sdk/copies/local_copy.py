@@ -71,9 +71,9 @@ def local_copy(  # noqa: PLR0913  what a copy is made of
     name = subset.tree_name(version_id)
     version = ask(client, version_id, unasked=unasked and kept.tree(name).is_dir())
     with disk_errors(kept.root), kept.used(name):
-        if not _is_whole(kept, name):
+        if not is_whole(kept, name):
             with kept.making(name) as making:
-                if not _is_whole(kept, name):  # another may have been faster
+                if not is_whole(kept, name):  # another may have been faster
                     _write_contents(kept, name, client=client, version=version, version_id=version_id, subset=subset)
                     make_tree(kept, name, client=client, making=making, progress=progress)
     return kept.tree(name)
@@ -123,7 +123,8 @@ def disk_errors(place: Path) -> Iterator[None]:
         raise NoSpace(f"The disk that holds {place} is full.", hint="Free space there and try again.") from error
 
 
-def _is_whole(cache: Cache, name: str) -> bool:
+def is_whole(cache: Cache, name: str) -> bool:
+    """Tell whether a tree is there and as it was made."""
     tree = cache.tree(name)
     contents = cache.contents(name)
     if not tree.is_dir() or contents.summary() is None:

@@ -41,5 +41,15 @@ def node_file(version_id: str, path: str) -> Path:
         return Path(supervisor.get(f"/local/datasets/{version_id}/file?{urlencode({'path': path})}")["path"])
 
 
+def node_model(model_id: str) -> Path:
+    """Return the node's read-only folder with the files of a model version.
+
+    Args:
+        model_id: whose.
+    """
+    with _supervisor() as supervisor:
+        return Path(supervisor.get(f"/local/models/{model_id}")["path"])
+
+
 def _supervisor() -> Client:
     return Client(find_server().url, timeout_seconds=DOWNLOAD_SECONDS)

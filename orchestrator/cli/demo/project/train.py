@@ -35,4 +35,5 @@ for trees in range(STEP, config.TREES + 1, STEP):
 
 joblib.dump(forest, "model.joblib")
 task.upload_artifact("model", "model.joblib")
+task.register_model("occupancy", "model.joblib", framework="scikit-learn", metadata={"accuracy": accuracy})
 task.upload_artifact("result", {"accuracy": accuracy, "days": len(known), "tested_on": newest.stem})

@@ -1,0 +1,1 @@
+"""Model versions as scripts see them: registering what a run made, and using what others made."""
