@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triggers.sdk import TriggerScheduler
+    from triggers.sdk import TaskScheduler, TriggerScheduler
 
-__all__ = ["TriggerScheduler"]
+__all__ = ["TaskScheduler", "TriggerScheduler"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  what a module holds
-    """Import `TriggerScheduler` when it is asked for: the server imports this package for its pure parts."""
-    if name == "TriggerScheduler":
-        from triggers.sdk import TriggerScheduler  # noqa: PLC0415
+    """Import what scripts declare triggers with when it is asked for: the server imports this package, too."""
+    if name in __all__:
+        import triggers.sdk  # noqa: PLC0415
 
-        return TriggerScheduler
+        return getattr(triggers.sdk, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -322,7 +322,7 @@ class Batch:
         return firing
 
     def _announce(self, trigger: Trigger, firing: Firing, *, type: EventType) -> None:  # noqa: A002  the event's word
-        closed = [] if firing.gate is None else [check.name for check in firing.gate.checks if not check.passed]
+        checks = () if firing.gate is None else firing.gate.checks
         announce_trigger(
             self.transaction,
             self.actor,
@@ -334,7 +334,7 @@ class Batch:
             task=firing.task_id,
             status=firing.status,
             reason=firing.reason,
-            checks=closed,
+            gate=[check.model_dump(mode="json") for check in checks if not check.passed],
             condition_kind=trigger.condition.kind,
         )
 

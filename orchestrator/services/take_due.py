@@ -171,9 +171,9 @@ class _Turn:
             if firing.status not in _WAITING or self._is_claimed(firing):
                 continue
             trigger = self.triggers[firing.trigger_id]
-            present = firing
-            if firing.status is FiringStatus.DUE and firing.id not in self.batch.ended:
-                present = self._advance(self._released(firing), trigger=self.batch.fresh(trigger))
+            present = self._released(firing, trigger=trigger)
+            if present.status is FiringStatus.DUE and firing.id not in self.batch.ended:
+                present = self._advance(present, trigger=self.batch.fresh(trigger))
             if len(work) < self.body.limit and (taken := self._take(present, trigger=trigger)) is not None:
                 work.append(taken)
         return work
@@ -182,11 +182,14 @@ class _Turn:
         """Return those whose window this call closed, or that it tries again: they may have come to stand in line."""
         return [firing for firing in self.batch.moved() if firing.status in _WAITING]
 
-    def _released(self, firing: Firing) -> Firing:
-        """Return a firing without the claim that has run out, which would count as work still."""
+    def _released(self, firing: Firing, *, trigger: Trigger) -> Firing:
+        """Return a firing without the claim that has run out, which counts as a try: work may kill whoever does it."""
         if firing.claimed_by is None:
             return firing
-        released = firing.changed(claimed_by=None, claimed_until=None)
+        if firing.tries + 1 >= self.settings.firing_max_tries:
+            reason = f"{firing.claimed_by} was silent for {self.settings.claim_seconds:g} s, as others were before."
+            return self.batch.fail(Case(trigger=trigger, firing=firing, stored=firing, events=()), reason=reason)
+        released = firing.changed(claimed_by=None, claimed_until=None, tries=firing.tries + 1)
         self.transaction.firings.replace(released, expected=firing)
         return released
 

@@ -308,7 +308,7 @@ def test_a_closed_gate_blocks_with_its_numbers_and_an_open_one_launches(house: H
     closed = house.finish(work[0].firing.id, gate=GATE | {"open": False, "checks": [check]})
     assert (closed.status, closed.reason, closed.task_id) == ("blocked", "It has 7 rows, not 100.", None)
     (told,) = house.told(EventType.TRIGGER_BLOCKED)
-    assert (told["checks"], told["firing"]) == (["min_rows"], closed.id)
+    assert (told["gate"], told["firing"]) == ([check], closed.id)
     opened = house.finish(work[1].firing.id, gate=GATE | {"open": True, "checks": []})
     assert opened.status == FiringStatus.LAUNCHED
     assert house.task_of(opened).status == Status.QUEUED
@@ -335,6 +335,18 @@ def test_a_function_is_handed_to_one_scheduler_that_holds_it_until_its_claim_run
         house.do(extend_claim, firing_id=piece.firing.id, body=ExtendClaim(scheduler="s1"), settings=house.settings)
     done = house.finish(piece.firing.id, scheduler="s2", result={"value": 3})
     assert (done.status, done.result) == ("launched", {"value": 3})
+
+
+def test_work_that_kills_whoever_does_it_is_given_up_when_the_tries_are_spent(house: House) -> None:
+    trigger = house.trigger(action={"kind": "function", "function": "f"})
+    house.fire(trigger, house.event())
+    for _ in range(3):
+        assert len(house.due(functions=("f",)).work) == 1
+        house.passes(61)
+    assert house.due(functions=("f",)).work == ()
+    (firing,) = house.firings(trigger)
+    assert (firing.status, firing.next_try_at) == ("failed", None)
+    assert "silent" in (firing.reason or "")
 
 
 def test_work_that_failed_is_tried_again_until_the_tries_are_spent(house: House) -> None:
