@@ -26,18 +26,22 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.redis
 
 SCRIPT = """
-import sys
-from triggers import TriggerScheduler
+from orchestrator import Task
+from triggers import TaskScheduler, TriggerScheduler
 
-scheduler = TriggerScheduler()
-scheduler.add_dataset_trigger(
-    name="on production",
-    schedule_task_id=sys.argv[1],
-    trigger_project="occupancy",
-    trigger_on_tags=["Production"],
+reference = Task.get_task(project_name="occupancy", task_name="training")
+
+trigger = TriggerScheduler(pooling_frequency_minutes=1.0)
+trigger.add_dataset_trigger(
+    name="retrain on dataset", schedule_task_id=reference.id, schedule_queue="default",
     task_overrides={"General/CLEARML_DATASET_ID": "${dataset.id}"},
-)
-scheduler.start_remotely()
+    trigger_project="occupancy", trigger_on_tags=["Production"])
+
+def on_dataset(dataset_id):
+    print("called with", dataset_id, flush=True)
+
+trigger.add_dataset_trigger(name="call", schedule_function=on_dataset, trigger_on_tags="Production")
+trigger.start_remotely()       # as a service task on the services queue
 print("never by hand")
 """
 CONTENT = b"a file"
@@ -71,7 +75,7 @@ def environment(path: Path, *packages: str) -> Path:
     return python
 
 
-def run_by_hand(python: Path, reference: str, *, home: Path, server: RunningServer) -> subprocess.CompletedProcess[str]:
+def run_by_hand(python: Path, *, home: Path, server: RunningServer) -> subprocess.CompletedProcess[str]:
     folder = home / "repository"
     folder.mkdir()
     (folder / "serve.py").write_text(SCRIPT)
@@ -80,7 +84,7 @@ def run_by_hand(python: Path, reference: str, *, home: Path, server: RunningServ
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETRAIN_", "PYTHON"))}
     logged_in = {"RETRAIN_URL": server.url, "RETRAIN_TOKEN": server.token, "RETRAIN_HOME": str(home / "by-hand")}
     return subprocess.run(
-        [str(python), "serve.py", reference],
+        [str(python), "serve.py"],
         cwd=folder,
         env=kept | logged_in,
         check=False,
@@ -113,7 +117,7 @@ def test_a_scheduler_serves_from_the_lane_for_services(home: Path, server: Runni
         client = stack.enter_context(Client(server.url, server.token))
         reference = make_reference(client)
         python = environment(home / "venv", "apscheduler<4", "pydantic")
-        by_hand = run_by_hand(python, reference, home=home, server=server)
+        by_hand = run_by_hand(python, home=home, server=server)
         assert by_hand.returncode == 0, by_hand.stderr
         assert by_hand.stdout == ""
         (service,) = tasks(client, project="services")
@@ -132,6 +136,7 @@ def test_a_scheduler_serves_from_the_lane_for_services(home: Path, server: Runni
         (clone,) = wait_for(lambda: tasks(client, parent=reference), what="a clone of the reference")
         (parameter,) = client.get(f"/tasks/{clone['id']}/parameters")["items"]
         assert (clone["status"], parameter["value"]) == ("queued", version)
+        wait_for(lambda: f"called with {version}" in console(), what="the call of the function at the agent")
 
         client.post(f"/tasks/{service['id']}/stop")
         wait_for(lambda: client.get(f"/tasks/{service['id']}")["task"]["status"] == "stopped", what="the end")
@@ -140,7 +145,8 @@ def test_a_scheduler_serves_from_the_lane_for_services(home: Path, server: Runni
 def test_what_cannot_serve_there_is_not_handed_over(home: Path, server: RunningServer) -> None:
     with Client(server.url, server.token) as client:
         python = environment(home / "venv", "pydantic")
-        by_hand = run_by_hand(python, make_reference(client), home=home, server=server)
+        make_reference(client)
+        by_hand = run_by_hand(python, home=home, server=server)
         assert by_hand.returncode == 1
         assert "needs the package apscheduler" in by_hand.stderr
         assert "pip install 'retrain-orchestrator[scheduler]'" in by_hand.stderr

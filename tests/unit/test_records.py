@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from orchestrator.errors import BY_CODE, Forbidden, IllegalTransition, InvalidRequest, OrchestratorError, from_wire
 from orchestrator.records.base import inside
 from orchestrator.records.dataset import SemanticVersion
+from orchestrator.records.firing import FIRING_MOVES, Firing, FiringStatus, move_firing
 from orchestrator.records.principal import Permission, Principal, Role
-from orchestrator.records.trigger import FIRING_MOVES, Firing, FiringStatus, move_firing
 from orchestrator.wire import CreateTask
 
 NOW = datetime(2015, 2, 2, tzinfo=UTC)

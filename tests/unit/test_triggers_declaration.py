@@ -148,10 +148,7 @@ def test_the_group_is_the_files_name_where_it_is_not_given(tmp_path: Path) -> No
             f"{NAMED}\n  condition: {{kind: datset}}\n  {CLONE}",
             "occupancy.yaml:3: condition.kind cannot be 'datset'. Did you mean dataset?",
         ),
-        (
-            f"{NAMED}\n  condition: {{project: p}}\n  {CLONE}",
-            "occupancy.yaml:3: condition has no kind. There are: dataset, task, model, firing, schedule",
-        ),
+        (f"{NAMED}\n  condition: final\n  {CLONE}", "occupancy.yaml:3: condition has no parts"),
         (
             f"{NAMED}\n  condition: {{kind: dataset}}\n  {CLONE}\n  debounc: 10m",
             "occupancy.yaml:5: there is no debounc. Did you mean debounce",

@@ -11,10 +11,11 @@
         gates: {min_rows: 1000}
         debounce: 10m               # instead of debounce_seconds: 600
 
-`condition`, `action`, `gates` and what stands beside them are fields of `records.trigger.TriggerSpec`. Lengths of time
-(`debounce`, `debounce_max`, `cooldown`, `limit_execution`, `every` of a schedule, `timeout` of a webhook) may be
-written as `10m`, moments (`at`, `starts_at`) without a time zone, which then is the schedule's, values of parameters as
-numbers and truth values, and where a list is meant one text.
+`condition`, `action`, `gates` and what stands beside them are fields of `records.trigger.TriggerSpec`; without `kind` a
+condition is on datasets and an action a clone. Lengths of time (`debounce`, `debounce_max`, `cooldown`,
+`limit_execution`, `every` of a schedule, `timeout` of a webhook) may be written as `10m`, moments (`at`, `starts_at`)
+without a time zone, which then is the schedule's, values of parameters as numbers and truth values, and where a list is
+meant one text.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.records.base import Record
 from orchestrator.records.trigger import TriggerSpec
+from triggers.near_misses import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +31,9 @@ _TAGGED = frozenset({"condition", "action"})
 
 def unknown(document: Document, place: Place, *, known: Iterable[str]) -> InvalidRequest:
     """Return the error of a key that means nothing."""
-    return InvalidRequest(f"{document.where(place)}: there is no {place[-1]!r} here.", hint=_near(place[-1], known))
+    return InvalidRequest(
+        f"{document.where(place)}: there is no {place[-1]!r} here.", hint=near(place[-1], known=known)
+    )
 
 
 def explain(document: Document, place: Place, error: ValidationError) -> InvalidRequest:
@@ -58,14 +60,16 @@ def _line(document: Document, place: Place, error: Any) -> str:  # noqa: ANN401 
         where = (*where[:-1], EASIER.get(where[-1], where[-1]))
     path = ".".join(map(str, within))
     if error["type"] == "extra_forbidden":
-        reason = f"there is no {path}. {_near(within[-1], _fields(location))}"
+        reason = f"there is no {path}. {near(within[-1], known=_fields(location))}"
     elif error["type"] == "missing":
         reason = f"{path} is missing."
     elif error["type"].startswith("union_tag"):
         kinds = [str(model.model_fields["kind"].default) for model in _models_at((*location, ""))]
-        given = error["ctx"].get("tag")
-        reason = f"{path} has no kind. " if given is None else f"{path}.kind cannot be {given!r}. "
-        reason += _near(given or "", kinds)
+        reason = (
+            f"{path}.kind cannot be {error['ctx'].get('tag', '')!r}. {near(error['ctx'].get('tag', ''), known=kinds)}"
+        )
+    elif error["type"] == "model_attributes_type":
+        reason = f"{path} has no parts. Write them below it, as key: value."
     else:
         reason = f"{path}: {error['msg']}."
     return f"{document.where(where)}: {reason}"
@@ -95,9 +99,3 @@ def _models_in(annotation: object) -> list[type[Record]]:
     if isinstance(annotation, type) and issubclass(annotation, Record):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def _near(name: object, known: Iterable[str]) -> str:
-    names = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."

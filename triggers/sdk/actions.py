@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.records.values import encode
-from triggers.sdk.names import as_tag, id_of, near, one_of, words
+from triggers.near_misses import near
+from triggers.sdk.names import as_tag, id_of, one_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest
 from triggers.durations import seconds_of
-from triggers.sdk.names import id_of, near, one_of
+from triggers.near_misses import near
+from triggers.sdk.names import id_of, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

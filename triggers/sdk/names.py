@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest
+from triggers.near_misses import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-def near(word: object, *, known: Iterable[str]) -> str:
-    """Return a hint with the known words that are like this one, or all of them where none is."""
-    names = list(known)
-    found = difflib.get_close_matches(str(word), names, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(found)}?" if found else f"There are: {', '.join(names)}."
 
 
 def one_of(word: object, *, known: Iterable[str], field: str) -> str:

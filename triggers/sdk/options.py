@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
-from triggers.sdk.names import near
+from triggers.near_misses import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
