@@ -116,25 +116,24 @@ def _carry_out(
 
 
 def _fields(*, before: TriggerSpec | None, after: TriggerSpec | None) -> tuple[FieldChange, ...]:
-    """Return what differs; of one that is new or goes, what is not as it would be if nobody had said anything."""
-    is_edit = before is not None and after is not None
-    old, new = (_leaves_of(spec, with_defaults=is_edit) for spec in (before, after))
-    paths = [path for path in dict.fromkeys([*new, *old]) if not _same(old.get(path), new.get(path))]
-    if is_edit:
-        # Where another kind has no such part, what nobody had asked of it is not missed.
-        paths = [path for path in paths if (path in old and path in new) or (old.get(path) or new.get(path))]
-    return tuple(FieldChange(path=path, before=old.get(path), after=new.get(path)) for path in paths)
+    """Return what differs; where only one has a part, it is told of if somebody asked for it."""
+    old, new = _leaves_of(before), _leaves_of(after)
+    said = _leaves_of(before, but_defaults=True) | _leaves_of(after, but_defaults=True)
+    paths = [path for path in dict.fromkeys([*new, *old]) if (path in old and path in new) or path in said]
+    return tuple(
+        FieldChange(path=path, before=old.get(path), after=new.get(path))
+        for path in paths
+        if not _same(old.get(path), new.get(path))
+    )
 
 
-def _leaves_of(spec: TriggerSpec | None, *, with_defaults: bool) -> dict[str, Any]:
+def _leaves_of(spec: TriggerSpec | None, *, but_defaults: bool = False) -> dict[str, Any]:
     if spec is None:
         return {}
-    said = spec.model_dump(
-        mode="json", exclude_defaults=not with_defaults, include=set(TriggerSpec.model_fields) - _NOT_SAID
-    )
+    parts = set(TriggerSpec.model_fields) - _NOT_SAID
+    leaves = dict(_leaves(spec.model_dump(mode="json", include=parts, exclude_defaults=but_defaults), path=""))
     # A kind is its own default, and the first thing that a person wants to know.
-    kinds = {"condition.kind": spec.condition.kind, "action.kind": spec.action.kind}
-    return kinds | dict(_leaves(said, path=""))
+    return {"condition.kind": spec.condition.kind, "action.kind": spec.action.kind} | leaves
 
 
 def _leaves(value: Any, *, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  JSON

@@ -135,4 +135,7 @@ def _as_far_as_known(action: CloneAction, *, present: list[Parameter]) -> CloneT
             image=known(action.image, otherwise=_SOMETHING),
         )
     except ValidationError as error:
-        raise InvalidRequest(f"The clone cannot be made as written: {explain(error)}.") from error
+        raise InvalidRequest(
+            f"The clone cannot be made as written: {explain(error)}.",
+            hint="A commit is its whole id; names have 1 to 255 characters, tags at most 128.",
+        ) from error

@@ -20,17 +20,27 @@ class Stretch(NamedTuple):
 
     events: list[Event]
     next: int
-    """Id of the last event that was looked at, of other projects too: where to go on."""
+    """Id of the last event that was looked at, of other projects and types too: where to go on."""
 
 
-def list_events(transaction: Transaction, actor: Principal, *, after: int, limit: int) -> Stretch:
+def list_events(
+    transaction: Transaction, actor: Principal, *, after: int, limit: int, types: Sequence[EventType] = ()
+) -> Stretch:
     """Return what happened after an event in projects that the actor may read, in order.
+
+    Args:
+        transaction: reads, on one view of the log.
+        actor: who reads.
+        after: id of the last event that it has read.
+        limit: most events.
+        types: those of these types alone, where some are named.
 
     Raises:
         Forbidden: the actor may not read.
     """
     actor.require(Permission.READ)
-    events = transaction.events.after(after, limit=limit, projects_below=actor.project)
+    events = transaction.events.after(after, limit=limit, types=types, projects_below=actor.project)
+    # Where there are fewer than it may have, everything was looked through.
     looked_at = events[-1].id if len(events) == limit else transaction.events.last_id()
     return Stretch(events, next=max(after, looked_at))
 

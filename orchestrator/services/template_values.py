@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.records.action import ChainAction
 from triggers import templates
 
 if TYPE_CHECKING:
@@ -35,27 +34,23 @@ def values_for(
     if events and events[-1].type.startswith("task."):
         for parameter in transaction.tasks.parameters(events[-1].subject):
             values[f"task.parameters.{parameter.name}"] = parameter.value
-    if firing.root is not None and isinstance(trigger.action, ChainAction):
-        for step, task in _earlier(transaction, trigger=trigger, firing=firing, action=trigger.action):
-            values |= _values_of_step(transaction, step=step, task=task, settings=settings)
+    for step, task in _earlier(transaction, firing=firing):
+        values |= _values_of_step(transaction, step=step, task=task, settings=settings)
     return values
 
 
-def _earlier(
-    transaction: Transaction, *, trigger: Trigger, firing: Firing, action: ChainAction
-) -> Iterator[tuple[str, Task]]:
-    """Yield the steps before a firing's own that have a task, in order."""
-    root = firing.root or firing.id
-    for number, step in enumerate(action.steps):
-        if step.step == firing.step:
+def _earlier(transaction: Transaction, *, firing: Firing) -> Iterator[tuple[str, Task]]:
+    """Yield the steps before a firing's own, the nearest first, with the tasks that led to it.
+
+    Each later step was begun by the end of the task before: where a step was done over, that is the newer one.
+    """
+    while firing.root is not None:
+        ended = transaction.events.get(firing.events[0])
+        if ended.cause is None:
             return
-        made_by = (
-            transaction.firings.get(root)
-            if number == 0
-            else transaction.firings.of_event(trigger.id, step_key(root, step.step))
-        )
-        if made_by is not None and made_by.task_id is not None:
-            yield step.step, transaction.tasks.get(made_by.task_id)
+        firing = transaction.firings.get(ended.cause)
+        if firing.step is not None:
+            yield firing.step, transaction.tasks.get(ended.subject)
 
 
 def step_key(root: Id, step: str) -> str:

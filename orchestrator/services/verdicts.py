@@ -81,7 +81,7 @@ class Verdicts:
             return firing.reason
         return matches(self._revision(firing.trigger_id, firing.revision).condition, event).reason
 
-    def _reason(self, trigger: Trigger, *, event: Event) -> str:
+    def _reason(self, trigger: Trigger, *, event: Event) -> str:  # noqa: PLR0911  a reason a line
         if event.id <= trigger.starts_after:
             return "It was registered later, and acts on what happened from then on."
         switched = self._last(trigger, event=event, types=_SWITCHES)

@@ -13,15 +13,18 @@ import pytest
 
 from orchestrator import wire
 from orchestrator.errors import Conflict, HeadMoved, IllegalTransition, StaleAttempt
+from orchestrator.records.action import CloneAction
 from orchestrator.records.agent import Slot
 from orchestrator.records.blob import PlacedAt, StoredObject
+from orchestrator.records.condition import DatasetCondition
 from orchestrator.records.dataset import DatasetVersion, ManifestEntry
 from orchestrator.records.event import EventType
+from orchestrator.records.firing import Firing
 from orchestrator.records.lifecycle import Status
 from orchestrator.records.manifest import raw
 from orchestrator.records.principal import Permission, Principal, Role
 from orchestrator.records.task import ExitReason, Parameter, Task
-from orchestrator.records.trigger import CloneAction, DatasetCondition, Firing, Trigger, TriggerState
+from orchestrator.records.trigger import Trigger, TriggerState
 from orchestrator.services.agents import register_agent
 from orchestrator.services.authenticate import authenticate, hash_token
 from orchestrator.services.claim import claim_task

@@ -153,9 +153,16 @@ def known(api_server: RunningServer) -> dict[str, str]:
     token = api.post(f"/tasks/{task}/start", {}).body["token"]
     version = api.post("/datasets", {"project": "p", "name": "d"}).body["id"]
     reference = api.post("/tasks", {"project": "p", "name": "r"}).body["id"]
-    body = {"name": "t", "condition": {"project": "p"}, "action": {"task": reference}}
+    body = {
+        "name": "t",
+        "condition": {"kind": "dataset", "project": "p"},
+        "action": {"kind": "clone", "task": reference},
+    }
     trigger = api.put("/triggers", body).body["id"]
-    return {"task": task, "version": version, "key": trigger, "token": token}
+    file = {"path": "m", **api.post("/blobs", b"m").body}
+    del file["sha256"]
+    model = api.post("/models", {"project": "p", "name": "m", "files": [file]}).body["model"]["id"]
+    return {"task": task, "version": version, "key": trigger, "model": model, "token": token}
 
 
 @pytest.mark.parametrize(

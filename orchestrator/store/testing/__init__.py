@@ -17,6 +17,7 @@ from orchestrator.store.testing.console import ConsoleContract
 from orchestrator.store.testing.dataset_facts import DatasetFactContract
 from orchestrator.store.testing.datasets import DatasetContract
 from orchestrator.store.testing.events import EventContract
+from orchestrator.store.testing.firings import FiringContract
 from orchestrator.store.testing.garbage import GarbageContract
 from orchestrator.store.testing.manifests import ManifestContract
 from orchestrator.store.testing.models import ModelContract
@@ -39,6 +40,7 @@ class StoreContract(
     GarbageContract,
     EventContract,
     TriggerContract,
+    FiringContract,
     ModelContract,
     SystemContract,
 ):

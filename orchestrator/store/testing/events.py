@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from orchestrator.store.testing.records import an_event, each, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from orchestrator.records.event import Event, NewEvent
     from orchestrator.store.protocol import Store, Transaction
@@ -74,6 +76,49 @@ class EventContract:
         assert recent(before=three.id, limit=1) == [two]
         assert store.read(lambda tx: tx.events.after(0, projects_below="a", limit=1)) == [one]
         assert store.read(lambda tx: tx.events.after(1 << 80)) == []
+
+    def test_a_reader_may_ask_for_some_types_alone(self, store: Store) -> None:
+        _append(
+            store,
+            an_event(project="a", type=EventType.DATASET_TAGGED),
+            an_event(project="a"),
+            an_event(project="b", type=EventType.DATASET_TAGGED),
+            an_event(project="a/c", type=EventType.TASK_FAILED),
+        )
+        one, _, three, four = store.read(lambda tx: tx.events.after(0))
+
+        def after(cursor: int, *types: EventType, limit: int = 10, below: str = "") -> list[Event]:
+            return store.read(lambda tx: tx.events.after(cursor, types=types, limit=limit, projects_below=below))
+
+        assert after(0, EventType.DATASET_TAGGED) == [one, three]
+        assert after(0, EventType.DATASET_TAGGED, limit=1) == [one]
+        assert after(one.id, EventType.TASK_FAILED, EventType.DATASET_TAGGED) == [three, four]
+        assert after(0, EventType.TASK_FAILED, EventType.DATASET_TAGGED, below="a") == [one, four]
+        assert after(0, EventType.MODEL_TAGGED) == []
+
+    def test_many_events_are_had_by_their_numbers(self, store: Store) -> None:
+        _append(store, an_event(), an_event(), an_event())
+        one, two, three = store.read(lambda tx: tx.events.after(0))
+        found = store.read(lambda tx: tx.events.many([three.id, one.id, one.id, three.id + 1, 1 << 80]))
+        assert list(found.items()) == [(one.id, one), (three.id, three)]
+        assert store.read(lambda tx: tx.events.many([])) == {}
+        assert two.id not in found
+
+    def test_the_first_event_since_a_moment_is_found(self, store: Store) -> None:
+        begun = store.read(lambda tx: tx.now())
+        assert store.read(lambda tx: tx.events.first_since(begun)) is None
+        for _ in range(2):
+            _append(store, an_event(), an_event())
+            time.sleep(0.002)
+        one, two, three, four = store.read(lambda tx: tx.events.after(0))
+        assert one.at == two.at < three.at == four.at
+
+        def first_since(moment: datetime) -> int | None:
+            return store.read(lambda tx: tx.events.first_since(moment))
+
+        assert first_since(begun - timedelta(days=1)) == first_since(one.at) == one.id
+        assert first_since(one.at + timedelta(microseconds=1)) == first_since(three.at) == three.id
+        assert first_since(four.at + timedelta(microseconds=1)) is None
 
     def test_a_cursor_never_goes_back(self, store: Store) -> None:
         assert store.read(lambda tx: tx.events.cursor("scheduler")) == 0

@@ -13,10 +13,8 @@ from orchestrator.records.lifecycle import Status
 from orchestrator.records.source import Container, Distribution, Packages, Script, Source
 from orchestrator.records.task import ExitReason
 from orchestrator.store.testing.records import (
-    a_firing,
     a_parameter,
     a_task,
-    a_trigger,
     an_artifact,
     an_attempt,
     digest,
@@ -191,17 +189,6 @@ class TaskContract:
         store.write(lambda tx: tx.tasks.add(_queued(queue="gpu", status=Status.IN_PROGRESS)))
         store.write(lambda tx: tx.tasks.add(a_task(status=Status.IN_PROGRESS, attempt=1)))
         assert store.read(lambda tx: tx.tasks.queue_counts()) == {"default": (2, 1), "gpu": (0, 1)}
-
-    def test_a_trigger_counts_its_active_tasks(self, store: Store) -> None:
-        trigger, other = a_trigger(), a_trigger()
-        store.write(each((trigger, other), lambda tx: tx.triggers.add))
-        for number, status in enumerate(Status):
-            firing = a_firing(trigger, number)
-            store.write(lambda tx, firing=firing: tx.triggers.add_firing(firing))  # type: ignore[misc]
-            task = a_task(firing=firing.id, status=status)
-            store.write(lambda tx, task=task: tx.tasks.add(task))  # type: ignore[misc]
-        assert store.read(lambda tx: tx.tasks.active_of_trigger(trigger.id)) == 2  # queued, in progress
-        assert store.read(lambda tx: tx.tasks.active_of_trigger(other.id)) == 0
 
     def test_parameters_are_sorted_and_the_last_of_a_name_stands(self, store: Store) -> None:
         task = a_task()
