@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datasets_figures import Verdict, print_rows, say
 from triggers_prefect import measure_prefect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from triggers_prefect import PrefectFigures
     from triggers_servers import Databases
 
 _PROGRAM = Path(__file__).with_name("triggers_dagster.py")
-_PACKAGES = {"dagster": ("dagster", "dagster-postgres"), "prefect": ("prefect",)}
+_PACKAGES = {"dagster": ("dagster", "dagster-postgres", "sqlalchemy<2.1"), "prefect": ("prefect",)}
+"""SQLAlchemy 2.1 takes another driver for `postgresql://` than the one that comes with dagster-postgres."""
 
 
 class PeerSizes(NamedTuple):
@@ -36,7 +39,7 @@ class PeerSizes(NamedTuple):
     singles: int
 
 
-FULL = PeerSizes(requests=(10, 100, 500), sensors=100, events=200, singles=50)
+FULL = PeerSizes(requests=(10, 100, 300), sensors=100, events=200, singles=50)
 QUICK = PeerSizes(requests=(10, 50), sensors=10, events=30, singles=10)
 
 
@@ -94,36 +97,36 @@ def _install(name: str, *, folder: Path) -> Path | None:
     return python
 
 
+def _run_dagster(arguments: Sequence[str], *, python: Path, folder: Path) -> dict[str, Any]:
+    foreign = ("DAGSTER_", "PYTHON")
+    ended = subprocess.run(
+        [str(python), str(_PROGRAM), *arguments],
+        env={name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if ended.returncode:
+        raise RuntimeError(f"Dagster's program ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
+    # Its code server logs to stdout, too.
+    found: dict[str, Any] = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
+    return found
+
+
 def _compare_dagster(  # noqa: PLR0913  a comparison has many parts
     kind: str, *, python: Path, databases: Databases, sizes: PeerSizes, ours: Ours, folder: Path
 ) -> list[Verdict]:
-    def measure(requests: tuple[int, ...], sensors: int) -> dict[str, object]:
+    def measure(requests: tuple[int, ...], sensors: int) -> dict[str, Any]:
         database = databases.make(kind, folder=folder) if kind == "PostgreSQL" else ""
-        arguments = [",".join(map(str, requests)), str(sensors), database]
-        foreign = ("DAGSTER_", "PYTHON")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        printed = subprocess.run(
-            [str(python), str(_PROGRAM), *arguments],
-            env=environment,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=True,
-            text=True,
-        ).stdout
-        # Dagster's code server logs to stdout, too.
-        found: dict[str, object] = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
-        return found
+        return _run_dagster([",".join(map(str, requests)), str(sensors), database], python=python, folder=folder)
 
     found, idle = measure(sizes.requests, 1), measure((), sizes.sensors)
-    seconds = found["seconds"]
-    assert isinstance(seconds, dict)
-    assert isinstance(idle["idle_seconds"], float)
     own = ours.rates.get(kind)
     print(f"\nDagster {found['version']}, {kind}: an iteration of the sensor daemon; runs are enqueued, not launched")
     rows = [("run requests", "s", "ms each", "a second", "our firings a second", "ratio")]
     best = 0.0
-    for count, taken in seconds.items():
+    for count, taken in found["seconds"].items():
         rate = int(count) / taken
         best = max(best, rate)
         rows.append(

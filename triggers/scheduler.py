@@ -287,7 +287,7 @@ class Scheduler:
         for event in events:
             # Paused triggers are among them: the server records what they skip.
             for trigger in self._index.candidates(event):
-                if event.id > trigger.starts_after and matches(trigger.condition, event).matched:
+                if event.id > trigger.revised_after and matches(trigger.condition, event).matched:
                     yield NewFiring(trigger_id=trigger.id, revision=trigger.revision, event=event.id)
             if event.type in ENDED_TASKS and event.cause is not None:
                 yield event.id

@@ -56,6 +56,8 @@ class Trigger(TriggerSpec):
     state: TriggerState = TriggerState.ACTIVE
     starts_after: int = Field(ge=0)
     """Id of the last event before it was registered: it acts on later ones."""
+    revised_after: int = Field(default=0, ge=0)
+    """Id of the last event before this revision: what happened before is judged by the one before."""
     scheduled_at: Moment | None = None
     """Of a schedule: when it was registered, or changed last: its times count from then."""
     last_occurrence_at: Moment | None = None

@@ -42,7 +42,7 @@ def advance(batch: Batch, case: Case) -> Firing:
 
 def start(batch: Batch, case: Case) -> Firing:
     """Launch a firing whose turn has come and whose gates are open."""
-    chain = batch.chain_to(case.events[-1]) if case.events else ()
+    chain = batch.history.chain_to(case.events[-1]) if case.events else ()
     action = case.trigger.action
     if isinstance(action, ChainAction) and case.firing.step is None:
         first = {"step": action.steps[0].step, "chain_open": len(action.steps) > 1}

@@ -65,7 +65,7 @@ def _go_on(batch: Batch, root: Firing, *, trigger: Trigger, event: Event, step: 
     events = tuple(batch.transaction.events.many(root.events).values())
     case = Case(trigger=trigger, firing=firing, stored=None, events=events)
     # The chain of triggers is that of the first step: going on is no loop.
-    launch(batch, case, chain=batch.chain_to(events[-1]) if events else ())
+    launch(batch, case, chain=batch.history.chain_to(events[-1]) if events else ())
 
 
 def _close(batch: Batch, root: Firing, *, reason: str | None) -> None:

@@ -85,9 +85,9 @@ def take_event(batch: Batch, *, trigger: Trigger, event: Event) -> Firing:
     """
     firing = _new_firing(batch, trigger=trigger, events=(event,), key=str(event.id))
     case = Case(trigger=trigger, firing=firing, stored=None, events=(event,))
-    if trigger.state is TriggerState.PAUSED or batch.was_paused(trigger, at=event):
+    if trigger.state is TriggerState.PAUSED or batch.history.was_paused(trigger, at=event):
         return batch.end(case, FiringStatus.SKIPPED, reason="paused")
-    if trigger.id in batch.chain_to(event):
+    if trigger.id in batch.history.chain_to(event):
         reason = "loop: a task that this trigger had started caused the event"
         return batch.end(case, FiringStatus.SKIPPED, reason=reason)
     return _collect(batch, case) or advance(batch, case)
@@ -115,7 +115,7 @@ class _Post:
         self.triggers = transaction.triggers.lock_all([*(new.trigger_id for new in body.firings), *owners])
         self.present = transaction.firings.of_events([(new.trigger_id, str(new.event)) for new in body.firings])
         self.batch = Batch(transaction, actor, settings=settings)
-        self.batch.look_for_pauses(list(self.triggers))
+        self.batch.history.look_for_pauses(list(self.triggers))
 
     def take(self, new: NewFiring) -> Told:
         """Act on one match, unless it was acted on before or should not be."""
@@ -129,8 +129,8 @@ class _Post:
         event = self.events.get(new.event)
         if event is None:
             return Told(outcome="failed", reason=f"There is no event {new.event}.")
-        if event.id <= trigger.starts_after:
-            return Told(outcome="skipped", reason="The event is older than the trigger.")
+        if event.id <= trigger.revised_after:
+            return Told(outcome="skipped", reason="The event is older than this revision of the trigger.")
         verdict = conditions.matches(trigger.condition, event)
         if not verdict.matched:
             return Told(outcome="skipped", reason=verdict.reason)

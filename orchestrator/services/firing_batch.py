@@ -6,7 +6,6 @@ Where the database refuses, each is written in a savepoint of its own, so that o
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,7 +17,7 @@ from orchestrator.records.event import EventType
 from orchestrator.records.firing import ENDED_FIRINGS, Firing, FiringStatus, move_firing
 from orchestrator.services.announce import announce_trigger
 from orchestrator.services.authenticate import end_of
-from orchestrator.services.create_task import chain_of
+from orchestrator.services.event_history import EventHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SWITCHES = (EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED)
 OF_THE_DATA = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
 """What a launch may raise over what stands in its records. Anything else, such as a database that is away, concerns
 the whole batch."""
@@ -89,16 +87,15 @@ class Batch:
         self.actor = actor
         self.settings = settings
         self.now = transaction.now()
+        self.history = EventHistory(transaction)
         self.ended: dict[Id, Firing] = {}
         """What became of each firing so far, by id."""
         self._planned: list[Planned] = []
         self._references: dict[Id, tuple[Task, list[Parameter]]] = {}
         self._registrars: dict[Id, Principal] = {}
         self._queues: set[str] = set()
-        self._chains: dict[Id, tuple[Id, ...]] = {}
         self._at_work: dict[Id, int] = {}
         self._touched: dict[Id, Trigger] = {}
-        self._switched: dict[Id, bool] = {}
 
     # What is read once
 
@@ -128,46 +125,6 @@ class Batch:
         if name not in self._queues:
             check()
             self._queues.add(name)
-
-    def chain_to(self, event: Event) -> tuple[Id, ...]:
-        """Return the triggers that led to an event, oldest first.
-
-        Those of the task that it is about, or of the attempt that caused it; else those of the firing that did, and the
-        trigger of that.
-        """
-        if event.type.startswith("task."):
-            return self._chain(event.subject, lambda: self.transaction.tasks.get(event.subject).chain)
-        by_task = self._chain(
-            event.actor, lambda: chain_of(self.transaction, self.transaction.principals.get(event.actor))
-        )
-        cause = event.cause
-        return by_task if by_task or cause is None else self._chain(cause, lambda: self._chain_of_firing(cause))
-
-    def _chain_of_firing(self, firing_id: Id) -> tuple[Id, ...]:
-        firing = self.transaction.firings.get(firing_id)
-        earlier = self.chain_to(self.transaction.events.get(firing.events[-1])) if firing.events else ()
-        return (*earlier, firing.trigger_id)
-
-    def _chain(self, key: Id, read: Callable[[], tuple[Id, ...]]) -> tuple[Id, ...]:
-        if key not in self._chains:
-            self._chains[key] = ()  # a ring of firings would lead here again
-            with contextlib.suppress(NotFound):
-                self._chains[key] = read()
-        return self._chains[key]
-
-    def was_paused(self, trigger: Trigger, *, at: Event) -> bool:
-        """Tell from the log whether the trigger was paused when the event happened, resumed since as it may be."""
-        if trigger.id not in self._switched:
-            self.look_for_pauses([trigger.id])
-        if not self._switched[trigger.id]:
-            return False
-        switched = self.transaction.events.recent(types=_SWITCHES, subject=trigger.id, before=at.id, limit=1)
-        return bool(switched) and switched[0].type is EventType.TRIGGER_PAUSED
-
-    def look_for_pauses(self, trigger_ids: Sequence[Id]) -> None:
-        """Find out at once which of these triggers were ever paused."""
-        ever = self.transaction.events.subjects(trigger_ids, types=_SWITCHES)
-        self._switched |= {trigger_id: trigger_id in ever for trigger_id in trigger_ids}
 
     def fresh(self, trigger: Trigger) -> Trigger:
         """Return the trigger as this transaction has left it."""

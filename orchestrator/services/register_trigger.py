@@ -13,6 +13,7 @@ from orchestrator.services.announce import announce_trigger
 from orchestrator.services.authenticate import responsible
 from orchestrator.services.check_trigger import TriggerChecks
 from orchestrator.services.ids import new_id
+from orchestrator.services.settle_unread import settle_unread
 from triggers import schedule
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ def register_trigger(transaction: Transaction, actor: Principal, *, body: Regist
 def add_trigger(transaction: Transaction, actor: Principal, *, spec: TriggerSpec) -> Trigger:
     """Store a trigger that was checked, under a name that no other has."""
     now = transaction.now()
+    newest = transaction.events.last_id()
     trigger = Trigger(
         id=new_id(),
-        starts_after=transaction.events.last_id(),
+        starts_after=newest,
+        revised_after=newest,
         created_at=now,
         created_by=responsible(actor),
         changed_at=now,
@@ -72,7 +75,8 @@ def add_trigger(transaction: Transaction, actor: Principal, *, spec: TriggerSpec
 def edit_trigger(transaction: Transaction, actor: Principal, *, present: Trigger, spec: TriggerSpec) -> Trigger:
     """Store the next revision of a trigger, which was checked.
 
-    A schedule that stays as it is keeps its place; one that is another starts at the present.
+    What happened before is judged by what the trigger said then. A schedule that stays as it is keeps its place; one
+    that is another starts at the present.
 
     Args:
         transaction: one that has the trigger's row locked.
@@ -80,9 +84,11 @@ def edit_trigger(transaction: Transaction, actor: Principal, *, present: Trigger
         present: the trigger as it is.
         spec: as it is to be.
     """
+    settle_unread(transaction, trigger=present)
     now = transaction.now()
     changes = fields_of(spec) | {
         "revision": present.revision + 1,
+        "revised_after": transaction.events.last_id(),
         "created_by": responsible(actor),
         "changed_at": now,
     }

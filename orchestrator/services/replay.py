@@ -97,7 +97,7 @@ def _step_again(batch: Batch, done: Firing) -> Firing:
     )
     case = Case(trigger=trigger, firing=firing, stored=None, events=events)
     # The chain of triggers is that of the first step: to do a step over is no loop.
-    return launch(batch, case, chain=batch.chain_to(events[-1]) if events else ())
+    return launch(batch, case, chain=batch.history.chain_to(events[-1]) if events else ())
 
 
 def _replay_key() -> str:

@@ -1,4 +1,4 @@
-"""A house for tests of triggers: a store whose clock is moved by hand, an administrator, and a reference task."""
+"""A house for tests of triggers: a store with a clock that is moved by hand, an agent and a reference task."""
 
 from __future__ import annotations
 
@@ -6,18 +6,34 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from orchestrator.errors import NotFound
+from orchestrator.records.agent import Slot
 from orchestrator.records.event import EventType, NewEvent
 from orchestrator.records.principal import Principal, Role
-from orchestrator.records.task import Parameter
+from orchestrator.records.task import ExitReason, Parameter
+from orchestrator.services.agents import register_agent
 from orchestrator.services.authenticate import authenticate
+from orchestrator.services.claim import claim_task
 from orchestrator.services.create_task import create_task
+from orchestrator.services.finish import finish_task
 from orchestrator.services.fire import post_firings
 from orchestrator.services.queues import create_missing_queues
 from orchestrator.services.register_trigger import register_trigger
+from orchestrator.services.take_due import take_due
 from orchestrator.services.tokens import create_first_token, create_token
 from orchestrator.services.unit_of_work import write_as
 from orchestrator.settings import Settings
-from orchestrator.wire import CreateTask, CreateToken, NewFiring, PostFirings, RegisterTrigger
+from orchestrator.wire import (
+    ClaimTask,
+    CreateTask,
+    CreateToken,
+    FinishTask,
+    NewFiring,
+    PostFirings,
+    RegisterAgent,
+    RegisterTrigger,
+    TakeDue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.records.task import Task
     from orchestrator.records.trigger import Trigger
     from orchestrator.store.protocol import Store, Transaction
-    from orchestrator.wire import FiringResult
+    from orchestrator.wire import Due, FiringResult
 
 T = TypeVar("T")
 
@@ -52,6 +68,9 @@ class TriggerHouse:
         token = self.write(partial(create_first_token, name="admin"))
         self.admin: Principal = self.write(partial(authenticate, token=token))
         self.write(create_missing_queues)
+        slots = (Slot(name="s", queues=("default",)),)
+        agent = RegisterAgent(name="a", hostname="h", version="1", executor="process", slots=slots)
+        self.agent = self.do(register_agent, body=agent, settings=self.settings).id
         self.reference = self.new_task(
             Parameter(name=DATA, type="string", value=""), Parameter(name=EPOCHS, type="int", value="3")
         ).id
@@ -131,6 +150,21 @@ class TriggerHouse:
         """Post matches, as a scheduler does."""
         firings = tuple(NewFiring(trigger_id=trigger.id, revision=trigger.revision, event=event) for event in events)
         return self.do(post_firings, body=PostFirings(firings=firings, ended=ended), settings=self.settings)
+
+    def due(self, *, scheduler: str = "s1", functions: tuple[str, ...] = ()) -> Due:
+        """Ask for what is due, as a scheduler does."""
+        body = TakeDue(scheduler=scheduler, functions=functions)
+        return self.do(take_due, body=body, settings=self.settings)
+
+    def run(self, reason: ExitReason = ExitReason.COMPLETED) -> int:
+        """Have an agent run the next task to its end, and return the id of the event that tells of it."""
+        claim = self.do(claim_task, agent_id=self.agent, body=ClaimTask(slot="s"), settings=self.settings)
+        if claim is None:
+            raise NotFound("No task is queued.")
+        attempt = self.write(partial(authenticate, token=claim.token))
+        body = FinishTask(reason=reason)
+        self.do(finish_task, by=attempt, task_id=claim.task.id, body=body, settings=self.settings)
+        return self.store.read(lambda tx: tx.events.last_id())
 
     def firings(self, trigger: Trigger) -> list[Firing]:
         """Return the firings of a trigger, oldest first."""

@@ -6,12 +6,12 @@ was at that time, and whether the event matched it, with the code with which sch
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from orchestrator.records.event import EventType
 from orchestrator.records.firing import FiringStatus
 from orchestrator.records.trigger import TriggerState
+from orchestrator.services.event_history import place_of_schedulers
 from orchestrator.wire import EventVerdict
 from triggers.conditions import event_types, matches
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.records.firing import Firing
     from orchestrator.records.trigger import Trigger
     from orchestrator.store.protocol import Transaction
-
-READER = "scheduler"
-"""The reader whose place in the log schedulers keep; a test holds it to what `triggers.remote` writes."""
 
 _SWITCHES = (EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED, EventType.TRIGGER_REMOVED)
 
@@ -120,21 +117,11 @@ class Verdicts:
         return self._transaction.triggers.revision(trigger_id, number)
 
     def _last(self, trigger: Trigger, *, event: Event, types: tuple[EventType, ...]) -> EventType | None:
-        if trigger.changed_at == trigger.created_at:
-            return None
         found = self._transaction.events.recent(types=types, subject=trigger.id, before=event.id, limit=1)
         return found[0].type if found else None
 
     def _place(self, project: str) -> int:
         """Return how far the schedulers that serve a project have come in the log."""
         if project not in self._places:
-            parts = project.split("/")
-            scopes = ["", *("/".join(parts[:count]) for count in range(1, len(parts) + 1))]
-            places = [self._transaction.events.cursor(reader_of(scope)) for scope in scopes]
-            self._places[project] = max(places)
+            self._places[project] = place_of_schedulers(self._transaction, project=project)
         return self._places[project]
-
-
-def reader_of(project: str) -> str:
-    """Return the name of the reader that is shared by schedulers whose token is for a project."""
-    return f"{READER}-{hashlib.sha256(project.encode()).hexdigest()[:16]}" if project else READER

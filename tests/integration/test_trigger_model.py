@@ -59,6 +59,7 @@ ON = {
     "ab": {"on_tags": ["A", "B"]},
     "published": {"on_publish": True},
     "burst": {"on_tags": ["B"]},
+    "edited": {"on_tags": ["A"]},
     "function": {"on_tags": ["B"], "excluded_tags": ["A"]},
 }
 TAGS = st.sets(st.sampled_from("AB"), min_size=1)
@@ -142,12 +143,16 @@ class Happened(NamedTuple):
     tags: frozenset[str]
     added: frozenset[str]
     paused: frozenset[str]
+    edited: str
+    """The tag that the trigger `edited` waited for."""
 
 
 def fires(name: str, event: Happened) -> bool:
     """Whether a trigger acts on an event: the model."""
     if name == "published":
         return event.kind == "published"
+    if name == "edited":
+        return event.kind != "published" and event.edited in event.tags & event.added
     wanted = set(ON[name]["on_tags"])  # type: ignore[call-overload]
     unwanted = set(ON[name].get("excluded_tags", ()))  # type: ignore[call-overload]
     return (
@@ -165,7 +170,7 @@ class Nights(RuleBasedStateMachine):
         self.store = open_store(f"sqlite:///{self.home}/database.sqlite")
         self.house = House(self.store, self.home)
         reference = self.house.do(create_task, body=CreateTask(project="shop", name="training")).id
-        clone = {"kind": "clone", "task": reference}
+        clone = self.clone = {"kind": "clone", "task": reference}
         self.triggers: dict[str, Trigger] = {}
         for name, condition in ON.items():
             extra: dict[str, object] = {"debounce_seconds": 900} if name == "burst" else {}
@@ -176,6 +181,7 @@ class Nights(RuleBasedStateMachine):
         self.versions: dict[str, frozenset[str]] = {}
         self.published: set[str] = set()
         self.paused: set[str] = set()
+        self.edited = "A"
         self.ever_paused: set[tuple[str, int]] = set()
         self.happened: dict[int, Happened] = {}
         self.latest = START
@@ -188,7 +194,7 @@ class Nights(RuleBasedStateMachine):
 
     def _note(self, kind: str, *, tags: frozenset[str], added: frozenset[str]) -> None:
         number = self.store.read(lambda tx: tx.events.last_id())
-        self.happened[number] = Happened(kind, tags, added, frozenset(self.paused))
+        self.happened[number] = Happened(kind, tags, added, frozenset(self.paused), self.edited)
 
     @rule(tags=st.sets(st.sampled_from("AB")))
     def a_version_becomes_final(self, tags: set[str]) -> None:
@@ -231,6 +237,12 @@ class Nights(RuleBasedStateMachine):
         self.house.do(set_trigger_state, key=trigger.id, state=state, permission=Permission.OPERATE)
         self.paused ^= {name}
         self.ever_paused |= {(name, number) for number in self.happened}
+
+    @rule()
+    def a_trigger_is_edited(self) -> None:
+        self.edited = "B" if self.edited == "A" else "A"
+        condition = {"kind": "dataset", "project": "shop", "on_tags": [self.edited]}
+        self._register("edited", condition=condition, action=self.clone)
 
     @rule(minutes=st.integers(min_value=-90, max_value=200))
     def the_clock_moves(self, minutes: int) -> None:

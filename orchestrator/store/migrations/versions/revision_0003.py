@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("limit_execution_seconds", sa.Double(), nullable=True),
         sa.Column("dry_run", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("group", TEXT, nullable=True),
+        sa.Column("revised_after", WHOLE, nullable=False, server_default="0"),
         sa.Column("scheduled_at", MOMENT, nullable=True),
         sa.Column("last_occurrence_at", MOMENT, nullable=True),
         sa.Column("next_occurrence_at", MOMENT, nullable=True),

@@ -91,6 +91,7 @@ triggers = Table(
     Column("limit_execution_seconds", Double, nullable=True),
     Column("dry_run", Boolean, nullable=False, server_default=false()),
     text_column("group", null=True),
+    Column("revised_after", WHOLE, nullable=False, server_default="0"),
     moment_column("scheduled_at", null=True),
     moment_column("last_occurrence_at", null=True),
     moment_column("next_occurrence_at", null=True),
