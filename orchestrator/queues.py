@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from orchestrator.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redis import Redis
 
 _RING_SECONDS = 1.0
@@ -21,8 +23,13 @@ _EXAMPLES = "Such as redis://host:6379/0 or unix:///path."
 class Queue(Protocol):
     """A doorbell for each queue of tasks."""
 
-    def ring(self, queue: str, *, task_id: str, attempt: int) -> None:
-        """Tell the agents that listen to this queue that an attempt waits; fail soon when that cannot be done."""
+    def ring(self, queue: str, tickets: Sequence[tuple[str, int]]) -> None:
+        """Tell the agents that listen to this queue which attempts wait; fail soon when that cannot be done.
+
+        Args:
+            queue: of tasks.
+            tickets: id of a task and number of its attempt, each.
+        """
 
     def waiting(self, queue: str) -> int:
         """Return how many tickets stand in a queue."""
@@ -49,22 +56,28 @@ class RqQueue:
         self._redis_url = redis_url
         self._connection: Redis | None = None
 
-    def ring(self, queue: str, *, task_id: str, attempt: int) -> None:
-        """Put a ticket into RQ's queue of that name, without retry and without a result that would stay behind.
+    def ring(self, queue: str, tickets: Sequence[tuple[str, int]]) -> None:
+        """Put tickets into RQ's queue of that name, without retry and without a result that would stay behind.
 
         Raises:
             redis.RedisError: Redis does not answer within a second.
         """
         from orchestrator.tickets import TICKET_FUNCTION  # noqa: PLC0415  see the module's docstring
 
-        self._queue(queue).enqueue_call(
-            func=TICKET_FUNCTION,
-            args=(task_id, attempt),
-            job_id=f"{task_id}-{attempt}",
-            timeout=-1,
-            result_ttl=0,
-            failure_ttl=0,
-            description=f"attempt {attempt} of task {task_id}",
+        line = self._queue(queue)
+        line.enqueue_many(
+            [
+                line.prepare_data(
+                    TICKET_FUNCTION,
+                    args=(task_id, attempt),
+                    job_id=f"{task_id}-{attempt}",
+                    timeout=-1,
+                    result_ttl=0,
+                    failure_ttl=0,
+                    description=f"attempt {attempt} of task {task_id}",
+                )
+                for task_id, attempt in dict.fromkeys(tickets)
+            ]
         )
 
     def waiting(self, queue: str) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_AT_ONCE = 500
+
 
 class Bell:
     """Listens to the store's commits. A ring that fails is logged and left to the sweep.
@@ -53,11 +55,35 @@ class Bell:
             self._queue.prepare()
         except Exception:
             logger.exception("the bell is not ready; it tries again", extra={"action": "bell_not_ready"})
-        while (event := self._line.get()) is not None:
-            try:
-                self._queue.ring(event.data["queue"], task_id=event.subject, attempt=event.data["attempt"])
-            except Exception as error:  # noqa: BLE001  whatever the line to Redis raises: the sweep rings again
-                logger.warning(
-                    "the bell did not ring; the sweep will",
-                    extra={"action": "ring_failed", "task_id": event.subject, "error": repr(error)},
-                )
+        while (heard := self._heard()) is not None:
+            for name, tickets in heard.items():
+                self._ring(name, tickets)
+
+    def _heard(self) -> dict[str, list[tuple[str, int]]] | None:
+        """Wait, then return all that was heard by now as tickets by queue; None when there is no more to come.
+
+        Many at once are one round to Redis, and take the writer's processor time for one.
+        """
+        first = self._line.get()
+        if first is None:
+            return None
+        events = [first]
+        while len(events) < _AT_ONCE and not self._line.empty():
+            following = self._line.get()
+            if following is None:
+                self._line.put(None)  # the end, for the next time
+                break
+            events.append(following)
+        tickets: dict[str, list[tuple[str, int]]] = {}
+        for event in events:
+            tickets.setdefault(event.data["queue"], []).append((event.subject, event.data["attempt"]))
+        return tickets
+
+    def _ring(self, name: str, tickets: list[tuple[str, int]]) -> None:
+        try:
+            self._queue.ring(name, tickets)
+        except Exception as error:  # noqa: BLE001  whatever the line to Redis raises: the sweep rings again
+            logger.warning(
+                "the bell did not ring; the sweep will",
+                extra={"action": "ring_failed", "queue": name, "tickets": len(tickets), "error": repr(error)},
+            )

@@ -105,8 +105,8 @@ def ring_short_queues(store: Store, *, queue: Queue) -> None:
         if missing <= 0:
             continue
         tasks = store.read(partial(_queued, name=name, limit=missing))
-        for task in tasks:
-            queue.ring(name, task_id=task.id, attempt=task.attempt)
+        if tasks:
+            queue.ring(name, [(task.id, task.attempt) for task in tasks])
         logger.info("rang again", extra={"action": "rang_again", "queue": name, "tickets": len(tasks)})
 
 

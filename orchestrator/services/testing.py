@@ -146,10 +146,12 @@ class TriggerHouse:
         """Return all events of a type, oldest first."""
         return self.store.read(lambda tx: tx.events.after(0, types=(type,)))
 
-    def fire(self, trigger: Trigger, *events: int, ended: tuple[int, ...] = ()) -> list[FiringResult]:
+    def fire(
+        self, trigger: Trigger, *events: int, ended: tuple[int, ...] = (), by: Principal | None = None
+    ) -> list[FiringResult]:
         """Post matches, as a scheduler does."""
         firings = tuple(NewFiring(trigger_id=trigger.id, revision=trigger.revision, event=event) for event in events)
-        return self.do(post_firings, body=PostFirings(firings=firings, ended=ended), settings=self.settings)
+        return self.do(post_firings, by=by, body=PostFirings(firings=firings, ended=ended), settings=self.settings)
 
     def due(self, *, scheduler: str = "s1", functions: tuple[str, ...] = ()) -> Due:
         """Ask for what is due, as a scheduler does."""

@@ -84,23 +84,18 @@ class Verdicts:
         switched = self._last(trigger, event=event, types=_SWITCHES)
         if switched is EventType.TRIGGER_REMOVED:
             return "It had been removed."
-        is_read = self._place(trigger.project) >= event.id
         verdict = matches(self._then(trigger, event=event).condition, event)
-        present = matches(trigger.condition, event)
-        # Whoever reads the event will hold it against the trigger as it is by then.
-        if not verdict.matched and (is_read or not present.matched):
+        if not verdict.matched:
             return verdict.reason
         if switched is EventType.TRIGGER_PAUSED:
             return "It was paused."
         if trigger.state is TriggerState.REMOVED:
-            return "It was removed before a scheduler had read the event."
-        if not present.matched:
-            return f"It was edited before a scheduler had read the event, and now: {present.reason}"
-        if not is_read:
+            return "It was removed before a scheduler had acted on the event."
+        if self._place(trigger.project) < event.id:
             return "No scheduler has read this event so far."
         return (
-            "It matches, and a scheduler has read on without firing: it may have been edited at that time. To have it"
-            f" act on the event: retrain trigger backfill {trigger.name!r}"
+            "It matches, and schedulers have read on without acting on it. To have it done:"
+            f" retrain trigger backfill {trigger.name!r}"
         )
 
     def _then(self, trigger: Trigger, *, event: Event) -> Trigger:

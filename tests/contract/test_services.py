@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -11,43 +12,32 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from orchestrator import wire
 from orchestrator.errors import Conflict, HeadMoved, IllegalTransition, StaleAttempt
-from orchestrator.records.action import CloneAction
 from orchestrator.records.agent import Slot
 from orchestrator.records.blob import PlacedAt, StoredObject
-from orchestrator.records.condition import DatasetCondition
 from orchestrator.records.dataset import DatasetVersion, ManifestEntry
 from orchestrator.records.event import EventType
-from orchestrator.records.firing import Firing
 from orchestrator.records.lifecycle import Status
 from orchestrator.records.manifest import raw
-from orchestrator.records.principal import Permission, Principal, Role
+from orchestrator.records.principal import Principal, Role
 from orchestrator.records.task import ExitReason, Parameter, Task
-from orchestrator.records.trigger import Trigger, TriggerState
 from orchestrator.services.agents import register_agent
 from orchestrator.services.authenticate import authenticate, hash_token
 from orchestrator.services.claim import claim_task
 from orchestrator.services.create_dataset import create_dataset
 from orchestrator.services.create_task import create_task
 from orchestrator.services.dataset_entries import edit_entries
-from orchestrator.services.dry_run import dry_run
 from orchestrator.services.enqueue import enqueue_task
 from orchestrator.services.finalize import FinalizePlan, finalize_dataset, finalize_in_steps, prepare_finalize
 from orchestrator.services.finish import finish_task
-from orchestrator.services.fire import post_firings
-from orchestrator.services.launch import launch
 from orchestrator.services.lose import lose_attempt
 from orchestrator.services.once import Answer, RequestKey, write_once
 from orchestrator.services.queues import create_missing_queues
 from orchestrator.services.reconcile import begin_sweep, reconcile
-from orchestrator.services.register_trigger import register_trigger
 from orchestrator.services.results import append_console
 from orchestrator.services.start import start_task
 from orchestrator.services.stop import stop_task
-from orchestrator.services.tag import tag_dataset
 from orchestrator.services.tokens import create_first_token, create_token, revoke_token
-from orchestrator.services.triggers import set_trigger_state
 from orchestrator.services.unit_of_work import write_as
 from orchestrator.settings import Settings
 from orchestrator.wire import (
@@ -57,19 +47,14 @@ from orchestrator.wire import (
     CreateTask,
     CreateToken,
     EditEntries,
-    EditTags,
     EnqueueTask,
     FinishTask,
-    FiringResult,
-    NewFiring,
-    PostFirings,
     RegisterAgent,
-    RegisterTrigger,
     StartTask,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.store.protocol import Store, Transaction
@@ -81,7 +66,7 @@ DIGEST = "blake3:" + "0" * 64
 class SilentQueue:
     """A doorbell that rings nowhere: these tests are about the database."""
 
-    def ring(self, queue: str, *, task_id: str, attempt: int) -> None:
+    def ring(self, queue: str, tickets: Sequence[tuple[str, int]]) -> None:
         """Do nothing."""
 
     def waiting(self, queue: str) -> int:
@@ -101,11 +86,11 @@ class RecordingQueue(SilentQueue):
     def __init__(self) -> None:
         self.rung: list[str] = []
 
-    def ring(self, queue: str, *, task_id: str, attempt: int) -> None:
-        """Note the task."""
+    def ring(self, queue: str, tickets: Sequence[tuple[str, int]]) -> None:
+        """Note the tasks."""
         assert queue
-        assert attempt
-        self.rung.append(task_id)
+        assert all(attempt for _, attempt in tickets)
+        self.rung += [task_id for task_id, _ in tickets]
 
     def waiting(self, queue: str) -> int:
         """Say that there is no ticket."""
@@ -342,13 +327,16 @@ def test_a_step_of_the_sweep_that_fails_stops_no_other(
         return lose_attempt(*arguments, task=task, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("orchestrator.services.reconcile.lose_attempt", lose)
-    monkeypatch.setattr(house.store, "read", failing_once(house.store.read, at=2))
+    monkeypatch.setattr(house.store, "read", failing_once(house.store.read, at=1))
     queue = RecordingQueue()
+    reconcile(house.store, queue=queue, settings=house.settings)
+    assert "find expired leases" in caplog.text
+    assert queue.rung == [tasks[2]]
+    time.sleep(2 * house.settings.sweep_seconds)
     reconcile(house.store, queue=queue, settings=house.settings)
     assert house.task(healthy).status is Status.QUEUED
     assert set(queue.rung) == {healthy, tasks[2]}
     assert "expire a lease" in caplog.text
-    assert "find firings that are due" in caplog.text
     assert poisoned in {getattr(record, "task_id", None) for record in caplog.records}
 
 
@@ -408,131 +396,6 @@ def test_stopping_twice_is_one_event(house: House) -> None:
     assert house.do(stop_task, task_id=task) == first
     events = house.store.read(lambda tx: tx.events.recent(subject=task))
     assert [event.type for event in events].count(EventType.TASK_STOP_REQUESTED) == 1
-
-
-def tagged_event(house: House) -> int:
-    """Finalize and tag a version; return the event's id."""
-    base = house.store.read(lambda tx: tx.datasets.head(project="p", name="d"))
-    version = house.draft(parents=[base] if base else [])
-    house.finalize(version)
-    house.do(tag_dataset, version_id=version, body=EditTags(add=("Production",)))
-    return house.store.read(lambda tx: tx.events.recent(subject=version)[0].id)
-
-
-def trigger_of(house: House, name: str, **action: object) -> Trigger:
-    body = RegisterTrigger(
-        name=name,
-        condition=DatasetCondition(project="p", on_tags=("Production",)),
-        action=CloneAction.model_validate({"task": house.new_task().id} | action),
-    )
-    return house.do(register_trigger, body=body)
-
-
-def fire(house: House, event: int, *triggers: Trigger) -> list[FiringResult]:
-    body = PostFirings(
-        firings=tuple(NewFiring(trigger_id=each.id, revision=each.revision, event=event) for each in triggers)
-    )
-    return house.do(post_firings, body=body, settings=house.settings)
-
-
-def newest_firing(house: House, trigger: Trigger) -> Firing:
-    return house.store.read(lambda tx: tx.triggers.firings(trigger_id=trigger.id, limit=1)[0])
-
-
-def make_due(house: House, firing: Firing) -> None:
-    def backdate(tx: Transaction) -> None:
-        tx.triggers.replace_firing(firing.changed(next_try_at=tx.now() - timedelta(seconds=1)), expected=firing)
-
-    house.store.write(backdate)
-
-
-def test_an_action_of_an_earlier_release_that_is_no_clone_fails_alone_with_the_reason(house: House) -> None:
-    bad, good = trigger_of(house, "bad"), trigger_of(house, "good")
-    broken = bad.changed(action=bad.action.changed(name="two\nlines of ${dataset.id}"))
-    house.store.write(lambda tx: tx.triggers.replace(broken, expected=bad))
-    event = tagged_event(house)
-    results = fire(house, event, bad, good)
-    assert [result.outcome for result in results] == ["failed", "launched"]
-    assert "name" in str(results[0].reason)
-    said = house.do(dry_run, key="bad", body=wire.TestTrigger(event=event))
-    assert (said.matches, "would fail" in said.reason) == (True, True)
-
-
-@pytest.mark.parametrize("error", [ValueError("half \ud800 and \0"), KeyError("x"), OverflowError(), RecursionError()])
-def test_a_launch_that_fails_over_its_data_takes_nothing_with_it(
-    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    bad, good = trigger_of(house, "bad"), trigger_of(house, "good")
-
-    def launching(tx: Transaction, *, trigger: Trigger, **rest: object) -> Task:
-        task = launch(tx, trigger=trigger, **rest)  # type: ignore[arg-type]
-        if trigger.id == bad.id:
-            raise error
-        return task
-
-    monkeypatch.setattr("orchestrator.services.fire.launch", launching)
-    results = fire(house, tagged_event(house), bad, good)
-    assert [result.outcome for result in results] == ["failed", "launched"]
-    assert type(error).__name__ in str(results[0].reason)
-    assert len(house.store.read(lambda tx: tx.tasks.find(status=Status.QUEUED))) == 1
-    make_due(house, newest_firing(house, bad))
-    house.sweep()
-    assert newest_firing(house, bad).tries == 2
-
-
-def test_a_failed_firing_waits_while_its_trigger_is_paused(house: House) -> None:
-    trigger = trigger_of(house, "t", queue="services")
-    missing = trigger.changed(action=trigger.action.changed(queue="nowhere"))
-    house.store.write(lambda tx: tx.triggers.replace(missing, expected=trigger))
-    assert fire(house, tagged_event(house), trigger)[0].outcome == "failed"
-    house.do(set_trigger_state, key="t", state=TriggerState.PAUSED, permission=Permission.OPERATE)
-    make_due(house, newest_firing(house, trigger))
-    house.sweep()
-    waiting = newest_firing(house, trigger)
-    assert (waiting.status, waiting.tries, waiting.next_try_at is not None) == ("failed", 1, True)
-    assert waiting.next_try_at > house.store.read(lambda tx: tx.now())
-    paused = house.store.read(lambda tx: tx.triggers.get(trigger.id))
-    mended = paused.changed(action=trigger.action)
-    house.store.write(lambda tx: tx.triggers.replace(mended, expected=paused))
-    house.do(set_trigger_state, key="t", state=TriggerState.ACTIVE, permission=Permission.OPERATE)
-    make_due(house, waiting)
-    house.sweep()
-    assert newest_firing(house, trigger).status == "launched"
-
-
-def test_what_happened_during_a_pause_is_skipped_though_nobody_looked_until_it_was_over(house: House) -> None:
-    trigger = trigger_of(house, "t")
-    before = tagged_event(house)
-    during = []
-    for _ in range(2):
-        house.do(set_trigger_state, key="t", state=TriggerState.PAUSED, permission=Permission.OPERATE)
-        during.append(tagged_event(house))
-        house.do(set_trigger_state, key="t", state=TriggerState.ACTIVE, permission=Permission.OPERATE)
-        after = tagged_event(house)
-    results = [fire(house, event, trigger)[0] for event in (before, *during, after)]
-    assert [result.outcome for result in results] == ["launched", "skipped", "skipped", "launched"]
-    assert results[1].reason == "paused"
-
-
-def test_a_trigger_is_taken_over_by_whoever_registers_it_again(house: House) -> None:
-    made = house.do(create_token, body=CreateToken(name="leaver", role=Role.EDITOR))
-    leaver = house.bearer(made.token)
-    body = RegisterTrigger(
-        name="t",
-        condition=DatasetCondition(project="p", on_tags=("Production",)),
-        action=CloneAction(task=house.new_task().id),
-    )
-    first = house.do(register_trigger, by=leaver, body=body)
-    assert house.do(register_trigger, by=leaver, body=body) == first
-    house.do(revoke_token, principal_id=leaver.id)
-    event = tagged_event(house)
-    (refused,) = fire(house, event, first)
-    assert (refused.outcome, "again" in str(refused.reason)) == ("failed", True)
-    second = house.do(register_trigger, body=body)
-    assert (second.id, second.revision, second.created_by) == (first.id, 2, house.admin.id)
-    make_due(house, newest_firing(house, second))
-    house.sweep()
-    assert newest_firing(house, second).status == "launched"
 
 
 def test_who_an_attempt_was_is_forgotten_a_month_after_its_end(house: House) -> None:
@@ -655,45 +518,6 @@ def test_no_file_slips_into_a_version_while_it_becomes_final(house: House) -> No
             house.finalize(version)
         else:
             assert final.file_count == manifest.file_count
-
-
-def test_two_schedulers_launch_every_match_once(house: House) -> None:
-    reference = house.new_task(Parameter(name="General/id", type="string", value=""))
-    trigger = house.do(
-        register_trigger,
-        body=RegisterTrigger(
-            name="t",
-            condition=DatasetCondition(project="p", on_tags=("Production",)),
-            action=CloneAction(task=reference.id, parameters={"General/id": "${dataset.id} ${event.id}"}),
-        ),
-    )
-    version = house.draft()
-    house.finalize(version)
-    for _ in range(60):
-        house.do(tag_dataset, version_id=version, body=EditTags(add=("Production",)))
-        house.do(tag_dataset, version_id=version, body=EditTags(remove=("Production",)))
-    events = [
-        event.id
-        for event in house.store.read(lambda tx: tx.events.after(0, limit=1000))
-        if event.type == "dataset.tagged"
-    ]
-    scheduler = house.admin.changed(role=Role.SCHEDULER)
-
-    def post(number: int) -> list[str]:
-        mine = events if number % 2 else events[::-1]
-        outcomes = []
-        for at in range(0, len(mine), 9):
-            body = PostFirings(
-                firings=tuple(NewFiring(trigger_id=trigger.id, revision=1, event=event) for event in mine[at : at + 9])
-            )
-            outcomes += house.do(post_firings, by=scheduler, body=body, settings=house.settings)
-        return [result.outcome for result in outcomes]
-
-    outcomes = [outcome for run in at_once(3, post) for outcome in run]
-    assert outcomes.count("launched") == 60
-    assert outcomes.count("duplicate") == 120
-    tasks = house.store.read(lambda tx: tx.tasks.find(status=Status.QUEUED, limit=1000))
-    assert len({task.firing for task in tasks}) == len(tasks) == 60
 
 
 def test_a_request_sent_by_many_at_once_is_carried_out_once(house: House) -> None:

@@ -134,7 +134,8 @@ def upgraded(old: _Old) -> Iterator[Store]:
 def _expected(old: _Old, **fields: object) -> Trigger:
     condition = DatasetCondition(project="occupancy", on_tags=("Production",), required_tags=("checked",))
     action = CloneAction(task=old.reference, parameters={"A/x": "${dataset.id}"}, tags=("auto",))
-    known = {"id": old.trigger, "name": "retrain", "revision": 2, "max_active": 1, "starts_after": 7}
+    known = {"id": old.trigger, "name": "retrain", "revision": 2, "max_active": 1}
+    known |= {"starts_after": 7, "revised_after": 7}
     times = {"created_at": THEN, "created_by": SOMEBODY, "changed_at": moment(30)}
     return Trigger.model_validate({"condition": condition, "action": action} | known | times | fields)
 
@@ -162,8 +163,8 @@ def test_triggers_are_what_they_were_and_ask_for_nothing_new(old: _Old, upgraded
 
 def test_revisions_are_read_as_they_were_registered(old: _Old, upgraded: Store) -> None:
     first, second = (upgraded.read(lambda tx, it=it: tx.triggers.revision(old.trigger, it)) for it in (1, 2))  # type: ignore[misc]
-    assert first == _expected(old, revision=1, changed_at=THEN)
-    assert second == _expected(old, max_active=None, changed_at=THEN)
+    assert first == _expected(old, revision=1, revised_after=0, changed_at=THEN)
+    assert second == _expected(old, max_active=None, revised_after=0, changed_at=THEN)
 
 
 def test_firings_are_what_they_were_and_those_that_failed_are_tried_again(old: _Old, upgraded: Store) -> None:

@@ -13,7 +13,7 @@ from orchestrator.records.task import ExitReason
 from orchestrator.records.trigger import TriggerState
 from orchestrator.services.backfill import backfill
 from orchestrator.services.replay import replay_firing
-from orchestrator.services.testing import DATA, TriggerHouse
+from orchestrator.services.testing import DATA, EPOCHS, TriggerHouse
 from orchestrator.services.triggers import set_trigger_state
 from orchestrator.wire import Backfill
 
@@ -83,9 +83,7 @@ def test_what_happened_before_a_trigger_was_there_is_acted_on_once(house: Trigge
         f"{number:032x}" for number in range(3)
     ]
     assert {outcome for _, outcome in outcomes(filled_back(house))} == {"duplicate"}
-    assert [result.outcome for result in house.fire(trigger, *events)] == [
-        "skipped"
-    ] * 3  # it is older than the trigger
+    assert {result.outcome for result in house.fire(trigger, *events)} == {"duplicate"}
     assert len(house.firings(trigger)) == len(house.tasks()) == 4
 
 
@@ -144,16 +142,14 @@ def test_what_was_collected_from_the_past_is_one_firing(house: TriggerHouse) -> 
 
 
 def test_one_that_cannot_be_launched_stops_no_other(house: TriggerHouse) -> None:
-    small, large = house.tagged(), house.tagged("go", "9")
-    parameters = {"Args/epochs": "1${dataset.tags}"}
+    bad, good = house.tagged("7", "x"), house.tagged("7")
     house.register(
-        action={"kind": "clone", "task": house.reference, "parameters": parameters, "tags": ["${dataset.tags}"]}
+        condition={"kind": "dataset", "project": "shop", "on_tags": ["7"]},
+        action={"kind": "clone", "task": house.reference, "parameters": {EPOCHS: "${dataset.tags}"}},
     )
-    del large
-    results = filled_back(house).results
-    assert results[0].event == small
-    assert {result.outcome for result in results} == {"failed"}
-    assert "Args/epochs" in str(results[0].reason)
+    done = filled_back(house)
+    assert outcomes(done) == [(bad, "failed"), (good, "launched")]
+    assert EPOCHS in str(done.results[0].reason)
 
 
 @pytest.mark.parametrize("state", [TriggerState.PAUSED, TriggerState.REMOVED])

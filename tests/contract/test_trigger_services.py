@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +13,20 @@ from orchestrator import wire
 from orchestrator.errors import Forbidden, NotFound
 from orchestrator.records.event import EventType
 from orchestrator.records.firing import FiringStatus
+from orchestrator.records.lifecycle import Status
 from orchestrator.records.principal import Permission, Role
 from orchestrator.records.trigger import TriggerState
+from orchestrator.services import launch as launching
 from orchestrator.services.dry_run import dry_run
+from orchestrator.services.event_history import reader_of
 from orchestrator.services.events import advance_cursor, list_events
+from orchestrator.services.fire import post_firings
 from orchestrator.services.stop import stop_task
 from orchestrator.services.testing import DATA, EPOCHS, SUBJECT, TriggerHouse
 from orchestrator.services.tokens import revoke_token
 from orchestrator.services.triggers import list_firings, list_triggers, set_trigger_state, show_trigger
-from orchestrator.services.event_history import reader_of
 from orchestrator.services.why import explain_event
-from orchestrator.wire import Cursor, TriggerTest
+from orchestrator.wire import Cursor, NewFiring, PostFirings, TriggerTest
 from triggers.remote import Remote
 
 if TYPE_CHECKING:
@@ -186,6 +191,7 @@ def test_the_one_reason_why_not_is_told_from_the_log(house: TriggerHouse) -> Non
     assert reason(house, early) == "No scheduler has read this event so far."
     assert "go is missing" in reason(house, mismatch)
     assert "bank" in reason(house, foreign)
+    house.passes(1)
     set_state(house, "nightly", TriggerState.PAUSED)
     paused = house.tagged()
     set_state(house, "nightly", TriggerState.ACTIVE)
@@ -194,7 +200,7 @@ def test_the_one_reason_why_not_is_told_from_the_log(house: TriggerHouse) -> Non
     assert "backfill" in reason(house, early)
     house.register(condition={"kind": "dataset", "project": "shop", "on_tags": ["other"]})
     assert "go is missing" in reason(house, mismatch)  # as it was then
-    assert "edited before" in reason(house, early)
+    assert "backfill" in reason(house, early)
     unread = house.tagged("other")
     set_state(house, "nightly", TriggerState.REMOVED)
     gone = house.tagged("other")
@@ -203,15 +209,14 @@ def test_the_one_reason_why_not_is_told_from_the_log(house: TriggerHouse) -> Non
     assert house.firings(trigger) == []
 
 
-def test_what_did_not_match_then_and_is_still_unread_is_held_against_what_the_trigger_is_by_now(
-    house: TriggerHouse,
-) -> None:
-    house.register()
-    event = house.tagged("other")
+def test_an_event_is_held_against_what_the_trigger_was_when_it_happened(house: TriggerHouse) -> None:
+    trigger = house.register()
+    matched, other = house.tagged(), house.tagged("other")
     house.register(condition={"kind": "dataset", "project": "shop", "on_tags": ["other"]})
-    assert reason(house, event) == "No scheduler has read this event so far."
-    read_to(house, event)
-    assert "go is missing" in reason(house, event)
+    assert "go is missing" in reason(house, other)
+    (verdict,) = why(house, matched)  # the edit came before any scheduler: a firing was kept
+    assert (verdict.fired, verdict.status) == (True, "due")
+    assert verdict.firing_id == house.firings(trigger)[0].id
 
 
 def test_only_triggers_that_look_at_such_events_are_told_of_unless_all_are_asked_for(house: TriggerHouse) -> None:
@@ -430,3 +435,66 @@ def test_stopping_what_it_runs_leaves_nothing_running(house: TriggerHouse) -> No
     (launched,) = house.fire(trigger, house.tagged())
     house.do(stop_task, task_id=launched.task_id)
     assert (shown(house).active, shown(house).running) == (0, ())
+
+
+def test_schedulers_at_once_launch_every_match_once(house: TriggerHouse) -> None:
+    trigger = house.register(action={"kind": "clone", "task": house.reference, "parameters": {DATA: "${event.id}"}})
+    events = [house.tagged() for _ in range(60)]
+    scheduler = house.admin.changed(role=Role.SCHEDULER)
+    start = threading.Barrier(3)
+
+    def post(number: int) -> list[str]:
+        mine = events if number % 2 else events[::-1]
+        start.wait()
+        return [
+            result.outcome
+            for at in range(0, len(mine), 9)
+            for result in house.fire(trigger, *mine[at : at + 9], by=scheduler)
+        ]
+
+    with ThreadPoolExecutor(3) as pool:
+        outcomes = [outcome for run in pool.map(post, range(3)) for outcome in run]
+    assert outcomes.count("launched") == 60
+    assert outcomes.count("duplicate") == 120
+    tasks = house.tasks()
+    assert len({task.firing for task in tasks}) == len(tasks) == 60
+    assert {house.parameters(task.id)[DATA] for task in tasks} == {str(event) for event in events}
+
+
+def test_an_action_of_an_earlier_release_that_is_no_clone_fails_alone_with_the_reason(house: TriggerHouse) -> None:
+    bad, good = house.register("bad"), house.register("good")
+    broken = bad.changed(action=bad.action.changed(name="two\nlines of ${dataset.id}"))
+    house.write(lambda tx: tx.triggers.replace(broken, expected=bad))
+    event = house.tagged()
+    outcomes = [house.fire(trigger, event)[0] for trigger in (bad, good)]
+    assert [result.outcome for result in outcomes] == ["failed", "launched"]
+    assert "name" in str(outcomes[0].reason)
+    said = tried(house, "bad", event=event)
+    assert (said.matches, "would fail" in said.reason) == (True, True)
+
+
+@pytest.mark.parametrize("error", [ValueError("half \ud800 and \0"), KeyError("x"), OverflowError(), RecursionError()])
+@pytest.mark.parametrize("step", ["prepare_clone", "announce_clone"])
+def test_a_launch_that_fails_over_its_data_takes_nothing_with_it(
+    house: TriggerHouse, monkeypatch: pytest.MonkeyPatch, error: Exception, step: str
+) -> None:
+    bad, good = house.register("bad"), house.register("good")
+    do = getattr(launching, step)
+
+    def failing(*arguments: object, **rest: object) -> object:
+        chain = rest.get("chain") or getattr(rest["task"], "chain", None)
+        if chain == (bad.id,):
+            raise error
+        return do(*arguments, **rest)
+
+    monkeypatch.setattr(launching, step, failing)
+    event = house.tagged()
+    new = [NewFiring(trigger_id=each.id, revision=1, event=event) for each in (bad, good)]
+    results = house.do(post_firings, body=PostFirings(firings=tuple(new)), settings=house.settings)
+    assert [result.outcome for result in results] == ["failed", "launched"]
+    assert type(error).__name__ in str(results[0].reason)
+    (task,) = house.tasks()
+    assert (task.id, task.status) == (results[1].task_id, Status.QUEUED)
+    house.passes(10)
+    house.due()
+    assert house.firings(bad)[0].tries == 2

@@ -161,8 +161,12 @@ def known(api_server: RunningServer) -> dict[str, str]:
     trigger = api.put("/triggers", body).body["id"]
     file = {"path": "m", **api.post("/blobs", b"m").body}
     del file["sha256"]
+    final = api.post("/datasets", {"project": "p", "name": "final"}).body["id"]
+    api.post(f"/datasets/{final}/entries", {"put": [file]})
+    assert api.post(f"/datasets/{final}/finalize").status == 200
+    firing = api.post(f"/triggers/{trigger}/backfill", {}).body["results"][0]["firing_id"]
     model = api.post("/models", {"project": "p", "name": "m", "files": [file]}).body["model"]["id"]
-    return {"task": task, "version": version, "key": trigger, "model": model, "token": token}
+    return {"task": task, "version": version, "key": trigger, "firing": firing, "model": model, "token": token}
 
 
 @pytest.mark.parametrize(

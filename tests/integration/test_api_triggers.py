@@ -379,3 +379,141 @@ def test_a_trigger_that_a_run_registers_outlives_the_run(
     trigger = attempt.put("/triggers", body).body
     attempt.post(f"/tasks/{task}/finish", {"reason": "completed"})
     assert fire(trigger, tagged())[0]["outcome"] == "launched"
+
+
+def test_triggers_of_a_group_are_applied_and_found_by_group_and_ids(
+    api: Requests, project: str, register: Register, reference: str
+) -> None:
+    alone = register().body
+    spec = {
+        "condition": {"kind": "dataset", "project": project},
+        "action": {"kind": "clone", "task": reference, "parameters": SET},
+    }
+    body = {"group": project, "triggers": [spec | {"name": f"{project} {letter}"} for letter in "ab"]}
+    planned = api.post("/triggers/apply", body | {"plan": True}).body
+    assert (planned["applied"], [each["change"] for each in planned["changes"]]) == (False, ["create", "create"])
+    assert api.get(f"/triggers?group={project}").body["items"] == []
+    done = api.post("/triggers/apply", body).body
+    assert (done["applied"], done["changes"]) == (True, planned["changes"])
+    a, b = api.get(f"/triggers?group={project}").body["items"]
+    ids = "&".join(f"id={each['id']}" for each in (b, alone, {"id": "0" * 32}))
+    assert [each["id"] for each in api.get(f"/triggers?{ids}").body["items"]] == [alone["id"], b["id"]]
+    changed = api.post("/triggers/apply", {"group": project, "triggers": body["triggers"][:1]}).body
+    assert [(each["name"], each["change"]) for each in changed["changes"]] == [
+        (a["name"], "unchanged"),
+        (b["name"], "remove"),
+    ]
+    taken = api.post("/triggers/apply", {"group": project, "triggers": [spec | {"name": project}]})
+    assert (taken.status, taken.body["error"]["code"]) == (409, "already_exists")
+    assert "retrain trigger remove" in taken.body["error"]["hint"]
+    too_many = "&".join(f"id={number:032x}" for number in range(101))
+    assert api.get(f"/triggers?{too_many}").status == 422
+
+
+def test_a_reader_of_some_types_is_woken_and_moves_past_all_others(api: Requests, project: str) -> None:
+    last = int(api.get("/events/recent?limit=1").body["items"][0]["id"])
+    heard: list[Reply] = []
+
+    def follow() -> None:
+        heard.append(api.get(f"/events?after={last}&wait=10&type=task.published&type=task.queued"))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    time.sleep(0.1)
+    task = api.post("/tasks", {"project": project, "name": "n"}).body["id"]
+    time.sleep(0.1)
+    assert not heard
+    api.post(f"/tasks/{task}/enqueue", {})
+    thread.join()
+    (event,) = heard[0].body["items"]
+    assert (event["type"], event["subject"]) == ("task.queued", task)
+    newest = api.get("/events/recent?limit=1").body["items"][0]["id"]
+    page = api.get(f"/events?after={event['id']}&type=task.published").body
+    assert (page["items"], int(page["next"])) == ([], newest)
+    assert api.get("/events?type=task.eaten").status == 422
+
+
+def test_every_trigger_says_why_it_fired_or_not(
+    api: Requests, project: str, register: Register, tagged: Tagged, fire: Fire
+) -> None:
+    trigger, event = register().body, tagged()
+    other = {"kind": "dataset", "project": project, "on_tags": ["Candidate"]}
+    message = {"kind": "message", "to": ["slack:x"]}
+    for name, condition in (("other", other), ("tasks", {"kind": "task", "project": project})):
+        body = {"name": f"{project} {name}", "condition": condition, "action": message}
+        assert api.put("/triggers", body).status == 200
+    late = tagged()
+    (launched,) = fire(trigger, late)
+    told = {
+        each["trigger"]: each
+        for each in api.get(f"/events/{late['id']}/why?limit=1000").body["items"]
+        if each["trigger"].startswith(project)
+    }
+    assert set(told) == {project, f"{project} other"}
+    mine = told[project]
+    assert (mine["fired"], mine["status"], mine["task_id"]) == (True, "launched", launched["task_id"])
+    assert "Candidate" in told[f"{project} other"]["reason"]
+    everything = api.get(f"/events/{late['id']}/why?all=true&limit=1000").body["items"]
+    assert f"{project} tasks" in {each["trigger"] for each in everything}
+    early = api.get(f"/events/{event['id']}/why?limit=1000").body["items"]
+    assert "registered later" in next(each for each in early if each["trigger"] == f"{project} other")["reason"]
+    page = api.get(f"/events/{late['id']}/why?all=true&limit=1").body
+    assert api.get(f"/events/{late['id']}/why?all=true&limit=1&after={page['next']}").body["items"] == everything[1:2]
+    assert api.get(f"/events/{10**9}/why").status == 404
+    shown = api.get(f"/triggers/{project}").body
+    assert [each["event"] for each in shown["recent"]][:2] == [late["id"], late["id"] - 1]
+    assert [task["id"] for task in shown["running"]] == [launched["task_id"]]
+    assert shown["waiting"] == []
+
+
+def test_a_trigger_acts_on_the_past_when_it_is_asked_to(
+    api: Requests, project: str, register: Register, tagged: Tagged
+) -> None:
+    events = [tagged(), tagged()]
+    register()
+    planned = api.post(f"/triggers/{project}/backfill", {"plan": True}).body
+    assert [(each["event"], each["outcome"]) for each in planned["results"]] == [
+        (event["id"], "launched") for event in events
+    ]
+    assert api.get(f"/firings?trigger={project}").body["items"] == []
+    done = api.post(f"/triggers/{project}/backfill", {"since": events[1]["at"]}).body
+    assert ([each["event"] for each in done["results"]], done["next"]) == ([events[1]["id"]], None)
+    again = api.post(f"/triggers/{project}/backfill", {}).body
+    assert [each["outcome"] for each in again["results"]] == ["launched", "duplicate"]
+    assert len(api.get(f"/tasks?project={project}&status=queued").body["items"]) == 2
+    api.post(f"/triggers/{project}/pause")
+    assert api.post(f"/triggers/{project}/backfill", {}).status == 409
+
+
+def test_a_firing_is_done_over_once_a_request(
+    api: Requests, project: str, register: Register, tagged: Tagged, fire: Fire
+) -> None:
+    trigger = register(parameters=SET | {"Args/epochs": "${dataset.version}"}).body
+    (failed,) = fire(trigger, tagged())
+    assert [each["id"] for each in api.get("/firings?status=failed&limit=1").body["items"]] == [failed["firing_id"]]
+    register()
+    path = f"/firings/{failed['firing_id']}/replay"
+    replies = [api.send("POST", path, headers={"Idempotency-Key": f"{project} replay"}) for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert replies[0].body == replies[1].body
+    made = replies[0].body
+    assert (made["status"], made["replay_of"], made["revision"]) == ("launched", failed["firing_id"], 2)
+    assert api.get(f"/tasks/{made['task_id']}").body["task"]["status"] == "queued"
+    both = api.get(f"/firings?trigger={project}&status=failed&status=launched").body["items"]
+    assert [(each["id"], each["next_try_at"]) for each in both] == [(made["id"], None), (failed["firing_id"], None)]
+    assert api.get(f"/firings?trigger={project}&status=skipped").body["items"] == []
+    assert api.get("/firings?status=eaten").status == 422
+    assert api.post(f"/firings/{'0' * 32}/replay").status == 404
+
+
+def test_a_dry_run_of_a_message_says_to_whom(api: Requests, project: str, tagged: Tagged) -> None:
+    event = tagged()
+    body = {
+        "name": project,
+        "condition": {"kind": "dataset", "project": project, "on_tags": ["Production"]},
+        "action": {"kind": "message", "to": ["slack:team"], "subject": "new ${dataset.version}"},
+    }
+    assert api.put("/triggers", body).status == 200
+    said = api.post(f"/triggers/{project}/test", {}).body
+    assert (said["event"], said["matches"], said["queue"]) == (event["id"], True, None)
+    assert said["would"] == "It would send a message to slack:team: new 1.0.0."

@@ -36,7 +36,7 @@ def queue(redis_url: str) -> Iterator[RqQueue]:
 
 
 def test_a_ring_leaves_one_ticket_that_people_can_recognise(queue: RqQueue, redis_url: str) -> None:
-    queue.ring("gpu", task_id=TASK, attempt=3)
+    queue.ring("gpu", [(TASK, 3)])
     assert (queue.waiting("gpu"), queue.waiting("default")) == (1, 0)
     with connect(redis_url) as connection:
         line = RqLine("gpu", connection=connection, serializer=JSONSerializer, job_class=Ticket)
@@ -48,7 +48,7 @@ def test_a_ring_leaves_one_ticket_that_people_can_recognise(queue: RqQueue, redi
 
 def test_ringing_for_the_same_attempt_again_is_harmless(queue: RqQueue) -> None:
     for _ in range(2):
-        queue.ring("gpu", task_id=TASK, attempt=1)
+        queue.ring("gpu", [(TASK, 1)])
     assert queue.waiting("gpu") == 2
 
 
@@ -57,7 +57,7 @@ def test_nothing_of_a_ticket_stays_behind_once_it_was_taken(
 ) -> None:
     taken: list[tuple[str, int]] = []
     monkeypatch.setattr("orchestrator.tickets.import_attribute", lambda _: lambda *ticket: taken.append(ticket))
-    queue.ring("gpu", task_id=TASK, attempt=1)
+    queue.ring("gpu", [(TASK, 1)])
     with connect(redis_url) as connection:
         line = RqLine("gpu", connection=connection, serializer=JSONSerializer, job_class=Ticket)
         worker = SimpleWorker([line], connection=connection, serializer=JSONSerializer, job_class=Ticket)
@@ -84,7 +84,7 @@ def test_a_redis_that_is_not_there_fails_within_seconds() -> None:
         url = f"redis://127.0.0.1:{bound.getsockname()[1]}/0"
     began = time.monotonic()
     with closing(RqQueue(url)) as queue, pytest.raises(redis.RedisError):
-        queue.ring("gpu", task_id=TASK, attempt=1)
+        queue.ring("gpu", [(TASK, 1)])
     assert time.monotonic() - began < 4
 
 

@@ -44,10 +44,10 @@ class SqlTasks(AttemptRows, ParameterRows, ArtifactRows, Tasks):
         self._unit.add(
             task_tags, [{"owner": task.id, "tag": tag} for task, _ in made for tag in sorted(set(task.tags))]
         )
-        self._unit.add(
-            parameter_rows,
-            [{"task_id": task.id} | to_row(each, parameter_rows) for task, parameters in made for each in parameters],
-        )
+        rows = [{"task_id": task.id} | to_row(each, parameter_rows) for task, parameters in made for each in parameters]
+        if rows:
+            columns = {name: [row[name] for row in rows] for name in rows[0]}
+            self._unit.insert_columns(self._unit.insert(parameter_rows), columns)
 
     @override
     def get(self, task_id: str, *, lock: bool = False) -> Task:

@@ -132,13 +132,17 @@ class Unit(ABC):
             del self.pending[appended:]
             raise
 
+    def insert_events(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """Insert events, at least one, and return their ids in order."""
+        statement = insert(events).returning(events.c.id, sort_by_parameter_order=True)
+        return list(self.execute(statement, rows).scalars())
+
     def write_events(self) -> list[Event]:
         """Insert the collected events, as the last thing before the commit, and return them numbered."""
         if not self.pending:
             return []
         now = self.now()
-        rows = [to_row(event, events) | {"at": now} for event in self.pending]
-        numbers = self.execute(insert(events).returning(events.c.id, sort_by_parameter_order=True), rows).scalars()
+        numbers = self.insert_events([to_row(event, events) | {"at": now} for event in self.pending])
         return [
             Event.model_validate({**dict(event), "id": number, "at": now})
             for event, number in zip(self.pending, numbers, strict=True)

@@ -104,6 +104,20 @@ class EventContract:
         assert store.read(lambda tx: tx.events.many([])) == {}
         assert two.id not in found
 
+    def test_it_is_known_to_which_subjects_something_ever_happened(self, store: Store) -> None:
+        one, two, three = new_id(), new_id(), new_id()
+        paused, resumed = EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED
+        _append(store, *(an_event(subject=subject, type=paused) for subject in (one, one, three)))
+        _append(store, an_event(subject=two, type=EventType.TRIGGER_REGISTERED), an_event(subject=three, type=resumed))
+
+        def subjects(*among: str, types: Sequence[EventType] = (paused, resumed)) -> set[str]:
+            return store.read(lambda tx: tx.events.subjects(among, types=types))
+
+        assert subjects(one, two, three, new_id()) == {one, three}
+        assert subjects(two, three, types=[resumed]) == {three}
+        assert subjects() == subjects(two) == set()
+        assert subjects(*(new_id() for _ in range(12_000)), one) == {one}
+
     def test_the_first_event_since_a_moment_is_found(self, store: Store) -> None:
         begun = store.read(lambda tx: tx.now())
         assert store.read(lambda tx: tx.events.first_since(begun)) is None

@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("last_launch_at", MOMENT, nullable=True),
     ):
         op.add_column("triggers", column)
+    # What was edited was held against all that came after it was registered, as long as nobody had read it.
+    op.execute("UPDATE triggers SET revised_after = starts_after")
     op.create_index("ix_triggers_next_occurrence_at", "triggers", ["next_occurrence_at"])
     op.create_index("ix_triggers_group", "triggers", ["group"])
     for column in (
