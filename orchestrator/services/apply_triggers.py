@@ -39,6 +39,7 @@ def apply_triggers(transaction: Transaction, actor: Principal, *, body: ApplyTri
     """
     actor.require(Permission.EDIT)
     specs = _declared(body)
+    transaction.triggers.lock_names()
     there = _there(transaction, specs=specs, group=body.group)
     checks = TriggerChecks(transaction, actor)
     changes = []

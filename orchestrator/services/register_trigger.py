@@ -43,6 +43,7 @@ def register_trigger(transaction: Transaction, actor: Principal, *, body: Regist
         InvalidRequest: anything else that could never work; see `services.check_trigger`.
     """
     TriggerChecks(transaction, actor).check(body)
+    transaction.triggers.lock_names()
     found = transaction.triggers.by_name(body.name)
     if found is None:
         return add_trigger(transaction, actor, spec=body)

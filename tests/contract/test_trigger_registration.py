@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -430,3 +431,19 @@ def test_a_trigger_that_is_applied_again_keeps_its_pause_and_its_place(house: Tr
     applied(house, spec)
     (third,) = house.read(lambda tx: tx.triggers.find())
     assert (third.id != first.id, third.state) == (True, TriggerState.ACTIVE)
+
+
+def test_schedulers_that_register_the_same_at_once_register_one(house: TriggerHouse) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: house.register(), range(6)))
+    assert len({trigger.id for trigger in found}) == 1
+    assert {trigger.revision for trigger in found} == {1}
+
+
+def test_a_file_that_is_applied_by_many_at_once_is_applied_once(house: TriggerHouse) -> None:
+    specs = [house.spec(name) for name in "abc"]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: applied(house, *specs), range(4)))
+    changes = sorted({change.change for change in each.changes} == {"create"} for each in done)
+    assert changes == [False, False, False, True]
+    assert len(house.read(lambda tx: tx.triggers.find())) == 3

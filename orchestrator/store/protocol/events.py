@@ -67,6 +67,9 @@ class Triggers(Protocol):
     def get(self, trigger_id: str, *, lock: bool = False) -> Trigger:
         """Return the trigger as it is now; with `lock` no other transaction locks it until this one ends."""
 
+    def lock_names(self) -> None:
+        """Let no other transaction that calls this go on until this one ends: whoever adds by name looks first."""
+
     def lock_all(self, trigger_ids: Sequence[str]) -> dict[str, Trigger]:
         """Lock triggers in the order of their ids and return those that there are, by id."""
 

@@ -44,6 +44,10 @@ class SqlTriggers(Noun, Triggers):
         return trigger
 
     @override
+    def lock_names(self) -> None:
+        self._unit.lock("trigger names")
+
+    @override
     def lock_all(self, trigger_ids: Sequence[str]) -> dict[str, Trigger]:
         # In one order: two transactions that lock the same ones wait for each other, and never in a ring.
         wanted = sorted(set(trigger_ids))

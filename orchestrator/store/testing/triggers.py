@@ -172,6 +172,18 @@ class TriggerContract:
         assert [each.starts_after for each in store.read(lambda tx: tx.triggers.find(ids=ids))] == [20] * 3
         assert store.write(lambda tx: tx.triggers.lock_all([])) == {}
 
+    def test_of_many_who_register_under_one_name_each_sees_what_the_one_before_did(self, store: Store) -> None:
+        def register(tx: Transaction) -> str:
+            tx.triggers.lock_names()
+            present = tx.triggers.by_name("retrain")
+            if present is None:
+                present = a_trigger(name="retrain")
+                tx.triggers.add(present)
+            return present.id
+
+        with ThreadPoolExecutor(6) as pool:
+            assert len(set(pool.map(lambda _: store.write(register), range(12)))) == 1
+
     def test_schedules_are_due_by_their_next_time(self, store: Store) -> None:
         condition = ScheduleCondition(every_seconds=60)
         late, soon, never, removed, paused = (
