@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, func, or_, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, true, tuple_, update
 from typing_extensions import override
 
 from orchestrator.errors import Conflict, NotFound
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Select
 
 _ROWS = tables.firings.c
 _FIRINGS = select(*columns_of(Firing, tables.firings))
@@ -142,19 +141,23 @@ class SqlFirings(Noun, Firings):
     @override
     def at_work(self, trigger_id: str) -> int:
         mine = _ROWS.trigger_id == trigger_id
-        root = func.coalesce(_ROWS.root, _ROWS.id)
         # From the active tasks to their firings: the other way would look at every firing that ever was.
-        launched = select(root).select_from(tasks.join(tables.firings, _ROWS.id == tasks.c.firing))
-        busy = launched.where(tasks.c.status.in_(_ACTIVE), mine).union(
-            select(_ROWS.id).where(mine, _ROWS.chain_open),
-            select(_ROWS.id).where(mine, _ROWS.status == FiringStatus.GATING.value),
-            select(_ROWS.id).where(mine, _ROWS.status == FiringStatus.DUE.value, _ROWS.claimed_by.is_not(None)),
+        root = select(func.coalesce(_ROWS.root, _ROWS.id)).where(_ROWS.id == tasks.c.firing, mine).scalar_subquery()
+        launched = select(root.label("id")).where(tasks.c.status.in_(_ACTIVE)).subquery()
+        busy = (
+            select(launched.c.id)
+            .where(launched.c.id.is_not(None))
+            .union(
+                select(_ROWS.id).where(mine, _ROWS.chain_open == true()),
+                select(_ROWS.id).where(mine, _ROWS.status == FiringStatus.GATING.value),
+                select(_ROWS.id).where(mine, _ROWS.status == FiringStatus.DUE.value, _ROWS.claimed_by.is_not(None)),
+            )
         )
         return int(self._unit.scalar(select(func.count()).select_from(busy.subquery())))
 
     @override
     def open_chains(self, trigger_id: str) -> list[Firing]:
-        is_open = (_ROWS.trigger_id == trigger_id, _ROWS.chain_open)
+        is_open = (_ROWS.trigger_id == trigger_id, _ROWS.chain_open == true())
         return self._unit.records(Firing, _FIRINGS.where(*is_open).order_by(_ROWS.id))
 
     @override
@@ -178,8 +181,8 @@ class SqlFirings(Noun, Firings):
 
     @override
     def active_tasks(self, trigger_id: str) -> list[str]:
-        joined: Select[tuple[str]] = select(tasks.c.id).join(tables.firings, _ROWS.id == tasks.c.firing)
-        active = joined.where(tasks.c.status.in_(_ACTIVE), _ROWS.trigger_id == trigger_id)
+        its_own = select(_ROWS.id).where(_ROWS.id == tasks.c.firing, _ROWS.trigger_id == trigger_id)
+        active = select(tasks.c.id).where(tasks.c.status.in_(_ACTIVE), its_own.exists())
         return list(self._unit.execute(active.order_by(tasks.c.id)).scalars())
 
 
