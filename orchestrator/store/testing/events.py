@@ -167,6 +167,8 @@ class EventContract:
                 seen += page
                 if last_look and not page:
                     return seen
+                if not page:
+                    time.sleep(0.001)  # or it takes the processor from the writers
 
         with ThreadPoolExecutor(writers + 1) as pool:
             reader = pool.submit(read)
