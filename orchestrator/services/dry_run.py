@@ -21,7 +21,7 @@ from orchestrator.records.trigger import TriggerState
 from orchestrator.services.check_trigger import texts_in
 from orchestrator.services.clone import prepare_clone
 from orchestrator.services.enqueue import check_queue
-from orchestrator.services.firing_batch import find_registrar
+from orchestrator.services.event_history import EventHistory
 from orchestrator.services.ids import new_id
 from orchestrator.services.launch import clone_of, fill_clone
 from orchestrator.services.template_values import values_for
@@ -123,7 +123,7 @@ class _Trial:
     def _told(self, firing: Firing, *, events: tuple[Event, ...], reason: str) -> TriggerTest:
         event = events[-1].id if events else None
         try:
-            find_registrar(self._transaction, trigger=self._trigger)
+            EventHistory(self._transaction).registrar(self._trigger)
             values = values_for(
                 self._transaction, trigger=self._trigger, firing=firing, events=events, settings=self._settings
             )
@@ -156,7 +156,7 @@ class _Trial:
         body = fill_clone(trigger=self._trigger, action=action, values=values, reference=reference)
         check_queue(transaction, name=action.queue)
         prepare_clone(
-            find_registrar(transaction, trigger=self._trigger),
+            EventHistory(transaction).registrar(self._trigger),
             reference=(reference, transaction.tasks.parameters(action.task)),
             body=body,
             now=transaction.now(),

@@ -1,4 +1,4 @@
-"""What the log says of an event beside the event itself: which triggers led to it, who was paused, who has read it."""
+"""What is known of an event beside itself: which triggers led to it, who was paused, who acts, who has read it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import Forbidden, NotFound
 from orchestrator.records.event import EventType
+from orchestrator.services.authenticate import end_of
 from orchestrator.services.create_task import chain_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.records.base import Id
     from orchestrator.records.event import Event
+    from orchestrator.records.principal import Principal
     from orchestrator.records.trigger import Trigger
     from orchestrator.store.protocol import Transaction
 
@@ -33,8 +35,30 @@ class EventHistory:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        self._principals: dict[Id, Principal] = {}
         self._chains: dict[Id, tuple[Id, ...]] = {}
         self._ever_paused: dict[Id, bool] = {}
+
+    def principal(self, principal_id: Id) -> Principal:
+        """Return who acted; `NotFound` where nobody knows any more."""
+        if principal_id not in self._principals:
+            self._principals[principal_id] = self._transaction.principals.get(principal_id)
+        return self._principals[principal_id]
+
+    def registrar(self, trigger: Trigger) -> Principal:
+        """Return with whose rights a trigger acts.
+
+        Raises:
+            Forbidden: their token is revoked, has expired or is unknown.
+        """
+        hint = "Register the trigger again with a token that is valid."
+        try:
+            registrar = self.principal(trigger.created_by)
+        except NotFound:
+            raise Forbidden(f"Nobody is known who registered trigger {trigger.name!r}.", hint=hint) from None
+        if ended := end_of(registrar, now=self._transaction.now()):
+            raise Forbidden(f"The token that registered trigger {trigger.name!r} {ended}.", hint=hint)
+        return registrar
 
     def chain_to(self, event: Event) -> tuple[Id, ...]:
         """Return the triggers that led to an event, oldest first.
@@ -45,7 +69,7 @@ class EventHistory:
         transaction = self._transaction
         if event.type.startswith("task."):
             return self._chain(event.subject, lambda: transaction.tasks.get(event.subject).chain)
-        by_task = self._chain(event.actor, lambda: chain_of(transaction, transaction.principals.get(event.actor)))
+        by_task = self._chain(event.actor, lambda: chain_of(transaction, self.principal(event.actor)))
         cause = event.cause
         return by_task if by_task or cause is None else self._chain(cause, lambda: self._chain_of_firing(cause))
 

@@ -12,11 +12,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import Forbidden, NotFound, OrchestratorError
+from orchestrator.errors import OrchestratorError
 from orchestrator.records.event import EventType
 from orchestrator.records.firing import ENDED_FIRINGS, Firing, FiringStatus, move_firing
 from orchestrator.services.announce import announce_trigger
-from orchestrator.services.authenticate import end_of
 from orchestrator.services.event_history import EventHistory
 
 if TYPE_CHECKING:
@@ -92,7 +91,6 @@ class Batch:
         """What became of each firing so far, by id."""
         self._planned: list[Planned] = []
         self._references: dict[Id, tuple[Task, list[Parameter]]] = {}
-        self._registrars: dict[Id, Principal] = {}
         self._queues: set[str] = set()
         self._at_work: dict[Id, int] = {}
         self._touched: dict[Id, Trigger] = {}
@@ -109,16 +107,6 @@ class Batch:
     def forget(self, task_id: Id) -> None:
         """Read a task again where it is asked for again: this batch changes it."""
         self._references.pop(task_id, None)
-
-    def registrar(self, trigger: Trigger) -> Principal:
-        """Return with whose rights a trigger acts.
-
-        Raises:
-            Forbidden: their token is revoked, has expired or is unknown.
-        """
-        if trigger.created_by not in self._registrars:
-            self._registrars[trigger.created_by] = find_registrar(self.transaction, trigger=trigger)
-        return self._registrars[trigger.created_by]
 
     def knows_queue(self, name: str, check: Callable[[], None]) -> None:
         """Run a check of a queue, once a batch where it holds."""
@@ -294,22 +282,6 @@ class Batch:
             gate=[check.model_dump(mode="json") for check in checks if not check.passed],
             condition_kind=trigger.condition.kind,
         )
-
-
-def find_registrar(transaction: Transaction, *, trigger: Trigger) -> Principal:
-    """Return with whose rights a trigger acts.
-
-    Raises:
-        Forbidden: their token is revoked, has expired or is unknown.
-    """
-    hint = "Register the trigger again with a token that is valid."
-    try:
-        registrar = transaction.principals.get(trigger.created_by)
-    except NotFound:
-        raise Forbidden(f"Nobody is known who registered trigger {trigger.name!r}.", hint=hint) from None
-    if ended := end_of(registrar, now=transaction.now()):
-        raise Forbidden(f"The token that registered trigger {trigger.name!r} {ended}.", hint=hint)
-    return registrar
 
 
 def storable(text: str) -> str:

@@ -117,7 +117,7 @@ def _body(batch: Batch, case: Case, *, action: CloneAction) -> tuple[Task, Clone
 
 
 def _plan(batch: Batch, case: Case, *, action: CloneAction, chain: tuple[Id, ...]) -> Planned:
-    registrar = batch.registrar(case.trigger)
+    registrar = batch.history.registrar(case.trigger)
     reference, body = _body(batch, case, action=action)
     batch.knows_queue(action.queue, lambda: check_queue(batch.transaction, name=action.queue))
     task, parameters = prepare_clone(
@@ -137,7 +137,7 @@ def _plan(batch: Batch, case: Case, *, action: CloneAction, chain: tuple[Id, ...
 
 
 def _run_again(batch: Batch, case: Case, *, action: CloneAction, chain: tuple[Id, ...]) -> Firing:
-    registrar = batch.registrar(case.trigger)
+    registrar = batch.history.registrar(case.trigger)
     reference, body = _body(batch, case, action=action)
     if reference.status in (Status.QUEUED, Status.IN_PROGRESS):
         reason = f"busy: the reference task itself is {reference.status}"
@@ -150,7 +150,7 @@ def _run_again(batch: Batch, case: Case, *, action: CloneAction, chain: tuple[Id
 
 
 def _promote(batch: Batch, case: Case) -> Firing:
-    registrar = batch.registrar(case.trigger)
+    registrar = batch.history.registrar(case.trigger)
     compared = challenge(batch.transaction, registrar, trigger=case.trigger, firing=case.firing, event=case.events[-1])
     return batch.launch(
         case,
