@@ -161,14 +161,12 @@ class EventContract:
         def read() -> list[Event]:
             seen: list[Event] = []
             while True:
-                last_look = done.is_set()
+                last_look = done.wait(0.001)  # or it takes the processor from the writers
                 cursor = seen[-1].id if seen else 0
                 page = store.read(partial(_page, cursor=cursor))
                 seen += page
                 if last_look and not page:
                     return seen
-                if not page:
-                    time.sleep(0.001)  # or it takes the processor from the writers
 
         with ThreadPoolExecutor(writers + 1) as pool:
             reader = pool.submit(read)
