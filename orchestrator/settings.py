@@ -98,7 +98,8 @@ class Settings:
     @property
     def base_url(self) -> str:
         """The beginning of the server's addresses, without a slash at its end."""
-        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:  # noqa: ANN401  any field

@@ -48,6 +48,9 @@ POSTED_AT_ONCE = 100
 """Firings and ended tasks a request, at most: each is a transaction, and others wait for its locks."""
 MATCHINGS = 5
 """How often an event is matched again because its trigger was edited in that moment, before the tick is given up."""
+FUNCTION_SECONDS = 5.0
+"""How often a process with functions asks for what is due at least: what waits for it others may have brought so far,
+such as the one that looked at the gates before it, and nobody tells it of that."""
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 5.0
 GRACE_SECONDS = 5.0
@@ -90,7 +93,8 @@ class Scheduler:
         self._wait_seconds = wait_seconds
         self._checkpoint = checkpoint or (lambda _step: None)
         self._monotonic = monotonic
-        self._agenda = Agenda(polling_seconds=polling_seconds, monotonic=monotonic)
+        asked_within = min(polling_seconds, FUNCTION_SECONDS) if self._actions.functions else polling_seconds
+        self._agenda = Agenda(polling_seconds=asked_within, monotonic=monotonic)
         self._performer = Performer(
             remote,
             actions=self._actions,
@@ -303,7 +307,8 @@ class Scheduler:
                 _log(result)
             stale += [result for result in results if result.outcome == "stale_revision"]
             self._agenda.fired(results)
-            if ended:
+            # A duplicate is a firing of another scheduler, which may not have the function that it waits for.
+            if ended or (self._actions.functions and any(result.outcome == "duplicate" for result in results)):
                 self._agenda.ask_now()
             self._checkpoint("batch_fired")
         return stale

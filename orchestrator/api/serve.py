@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,6 @@ from orchestrator.settings import Server, read_credentials, write_credentials
 from orchestrator.store.sql import open_store
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -66,6 +67,7 @@ def serve(
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (
         _alone(settings.home),
+        _placed(settings) as (placed, sockets),
         contextlib.closing(open_store(settings.database_url)) as store,
         contextlib.closing(RqQueue(settings.redis_url)) as queue,
     ):
@@ -73,14 +75,14 @@ def serve(
         storages.register_default()
         storages.of(DEFAULT_STORAGE).sweep_uploads()
         store.write(create_missing_queues)
-        app = create_app(store, storages=storages, settings=settings)
+        app = create_app(store, storages=storages, settings=placed)
         app.state.parts.uploads.sweep()
-        with _threads(store, queue=queue, storages=storages, settings=settings):
+        with _threads(store, queue=queue, storages=storages, settings=placed):
             server = _Server(
                 uvicorn.Config(
                     app,
-                    host=settings.host,
-                    port=settings.port,
+                    host=placed.host,
+                    port=placed.port,
                     loop="asyncio",
                     http="httptools",
                     ws="none",
@@ -93,10 +95,10 @@ def serve(
                     timeout_graceful_shutdown=_GRACE_SECONDS,
                 ),
                 hub=app.state.parts.hub,
-                on_start=lambda url: _announce(store, url=url, settings=settings, ready=ready),
+                on_start=lambda url: _announce(store, url=url, settings=placed, ready=ready),
                 end=end,
             )
-            server.run()
+            server.run(sockets=sockets)
 
 
 @contextlib.contextmanager
@@ -111,6 +113,32 @@ def _alone(home: Path) -> Iterator[None]:
                 hint="Use it, or give this one a home of its own: RETRAIN_HOME.",
             ) from None
         yield
+
+
+@contextlib.contextmanager
+def _placed(settings: Settings) -> Iterator[tuple[Settings, list[socket.socket] | None]]:
+    """Take a free port where any will do, before anything needs to know it: triggers fill in addresses of the server.
+
+    Yields:
+        Settings with the port, and what listens there already.
+    """
+    if settings.port:
+        yield settings, None
+        return
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, 0), family=family)
+    except OSError:
+        raise _unusable(settings.host, settings.port) from None
+    with listening:
+        yield dataclasses.replace(settings, port=listening.getsockname()[1]), [listening]
+
+
+def _unusable(host: str, port: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"{host}:{port} cannot be listened on.",
+        hint="Another server may run there; choose another with --port or RETRAIN_PORT.",
+    )
 
 
 def keep_admin_token(store: Store, *, url: str, settings: Settings) -> None:
@@ -186,10 +214,7 @@ class _Server(uvicorn.Server):
         try:
             await super().startup(sockets=sockets)
         except SystemExit:
-            raise InvalidRequest(
-                f"{host}:{port} cannot be listened on.",
-                hint="Another server may run there; choose another with --port or RETRAIN_PORT.",
-            ) from None
+            raise _unusable(host, port) from None
         self.server_state.default_headers = self.config.encoded_headers
         bound = self.servers[0].sockets[0].getsockname()[1]
         name = f"[{host}]" if ":" in host else host

@@ -100,23 +100,38 @@ class Artifact:
         Raises:
             OrchestratorError: it cannot be downloaded.
         """
-        path = self.directory / self.digest.partition(":")[2] / self.filename
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{os.urandom(8).hex()}")
-            try:
-                with draft.open("wb") as target:
-                    self.client.download(f"/blobs/{self.digest}", target)
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
-        return path
+        return fetch(self.digest, filename=self.filename, directory=self.directory, client=self.client)
 
     def get(self) -> Any:  # noqa: ANN401  what was uploaded
         """Return the object: JSON values, a string, an array or a DataFrame; for other kinds the path of a copy."""
         path = self.get_local_copy()
         reader = _READERS.get(self.kind)
         return path if reader is None else reader(path)
+
+
+def fetch(digest: str, *, filename: str, directory: Path, client: Client) -> Path:
+    """Return the path of a copy of a blob on this machine, downloaded where it is not here yet.
+
+    Args:
+        digest: of the bytes.
+        filename: what the copy is called.
+        directory: where copies are kept.
+        client: speaks to the server.
+
+    Raises:
+        OrchestratorError: it cannot be downloaded.
+    """
+    path = directory / digest.partition(":")[2] / filename
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{os.urandom(8).hex()}")
+        try:
+            with draft.open("wb") as target:
+                client.download(f"/blobs/{digest}", target)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    return path
 
 
 def _named_file(value: object) -> Path | None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from sqlalchemy import delete
 
 from orchestrator.errors import StaleClaim
 from orchestrator.records.agent import Slot
@@ -31,6 +32,7 @@ from orchestrator.services.take_due import take_due
 from orchestrator.services.tokens import create_first_token
 from orchestrator.services.triggers import set_trigger_state
 from orchestrator.settings import Settings
+from orchestrator.store.sql.tables import firings
 from orchestrator.wire import (
     ClaimTask,
     CreateTask,
@@ -400,9 +402,7 @@ def _forget_newest(tx: Transaction, *, trigger: Trigger) -> None:
     """Take the skipped firing away again, so that only steps are counted."""
     (newest,) = tx.firings.find(trigger_id=trigger.id, limit=1)
     assert newest.status == FiringStatus.SKIPPED
-    tx._unit._connection.exec_driver_sql(  # type: ignore[attr-defined]
-        f"DELETE FROM firings WHERE id = '{newest.id}'"
-    )  # noqa: S608  our own id
+    tx._unit.execute(delete(firings).where(firings.c.id == newest.id))  # type: ignore[attr-defined]
 
 
 def test_a_chain_ends_where_a_step_fails_and_goes_on_when_that_was_repeated(house: House) -> None:

@@ -99,3 +99,17 @@ def test_importing_settings_costs_nothing_but_the_standard_library() -> None:
     code = "import sys, orchestrator.settings; print([m for m in ('pydantic', 'redis', 'fsspec') if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({}, "http://127.0.0.1:8420"),
+        ({"host": "::1", "port": 80}, "http://[::1]:80"),
+        ({"public_url": "https://retrain.example.com/"}, "https://retrain.example.com"),
+    ],
+)
+def test_addresses_of_the_server_begin_as_others_reach_it(
+    fields: dict[str, str | int], url: str, tmp_path: Path
+) -> None:
+    assert Settings(home=tmp_path, **fields).base_url == url

@@ -14,8 +14,9 @@ from orchestrator.records.action import CloneAction
 from orchestrator.records.condition import DatasetCondition
 from orchestrator.records.event import EventType
 from orchestrator.records.trigger import TriggerState
+from orchestrator.wire import NewFiring
 from triggers.actions import Actions
-from triggers.scheduler import AT_ONCE, STEPS, TICK_STEPS, Scheduler
+from triggers.scheduler import AT_ONCE, FUNCTION_SECONDS, STEPS, TICK_STEPS, Scheduler
 from triggers.testing import NOW, make_trigger
 from triggers.testing.server import CLAIM, ServerInMemory
 
@@ -283,6 +284,27 @@ def test_a_function_is_called_with_the_events_and_its_answer_is_reported(server:
     assert [each.id for each in heard[0]] == [event]
     assert heard[0].firing_id == firing_id
     assert server.due_asked[0]["functions"] == ("note",)
+
+
+def test_a_function_is_called_at_once_where_another_scheduler_was_faster_to_fire(server: ServerInMemory) -> None:
+    registered = make_trigger()
+    server.register(registered)
+    calls: list[str] = []
+    scheduler = calling(server, lambda events: calls.append(events.firing_id), monotonic=Clock())
+    drain(scheduler)
+    event = server.happen()
+    server.fire([NewFiring(trigger_id=registered.id, revision=registered.revision, event=event)])
+    drain(scheduler)
+    assert len(calls) == 1
+
+
+def test_what_waits_for_a_function_is_looked_for_often(server: ServerInMemory) -> None:
+    clock = Clock()
+    schedulers = [calling(server, lambda: None, monotonic=clock), Scheduler(server, monotonic=clock)]
+    for clock.seconds in (0.0, FUNCTION_SECONDS):
+        for scheduler in schedulers:
+            scheduler.tick()
+    assert [asked["functions"] for asked in server.due_asked] == [("note",), (), ("note",)]
 
 
 @pytest.mark.parametrize("step", STEPS)
