@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import IllegalTransition
 from orchestrator.records.action import PERFORMED_OUTSIDE, ChainAction
 from orchestrator.records.firing import FiringStatus
 from orchestrator.records.trigger import TriggerState
@@ -86,7 +88,8 @@ def _make_room(batch: Batch, case: Case) -> int:
             reason = f"replaced by firing {case.firing.id}"
             batch.end(case.of_another(other), FiringStatus.SKIPPED, reason=reason)
     for task_id in transaction.firings.active_tasks(trigger.id):
-        stop_task(transaction, SYSTEM, task_id=task_id)
+        with contextlib.suppress(IllegalTransition):  # it ended since it was looked at
+            stop_task(transaction, SYSTEM, task_id=task_id)
     for root in transaction.firings.open_chains(trigger.id):
         closed = root.changed(chain_open=False, reason=f"replaced by firing {case.firing.id}")
         transaction.firings.replace(closed, expected=root)

@@ -6,9 +6,11 @@ stopped. Looked at without locks first; what is acted on is locked and read agai
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import IllegalTransition
 from orchestrator.records.action import PERFORMED_OUTSIDE, FunctionAction
 from orchestrator.records.condition import ScheduleCondition
 from orchestrator.records.firing import FiringStatus
@@ -159,7 +161,8 @@ class _Turn:
         for task_id in self.overdue:
             task = self.transaction.tasks.get(task_id)
             if task.status is Status.IN_PROGRESS and task.stop_requested_at is None:
-                stop_task(self.transaction, SYSTEM, task_id=task_id)
+                with contextlib.suppress(IllegalTransition):  # it ended since it was looked at
+                    stop_task(self.transaction, SYSTEM, task_id=task_id)
 
     def serve_line(self) -> list[FiringWork]:
         """Give those in line their turn, and hand out what is for this scheduler."""
