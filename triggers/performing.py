@@ -172,7 +172,8 @@ class Performer:
             with self._changed:
                 present = next((hold for hold in self._held if hold.is_same(work)), None)
                 if present is not None:
-                    # Our claim had run out, and nobody else took it.
+                    # Our claim had run out, and nobody else took it: it is reported under the new one.
+                    present.work = work
                     present.extended()
                     continue
                 hold = Hold(work, now=due.now, is_closing=self._is_closing, monotonic=self._monotonic)
@@ -237,21 +238,25 @@ class Performer:
         except Abandoned:
             raise
         except OrchestratorError as error:
-            return self._failed(str(error))
+            return self._failed(hold, str(error))
         except Exception as error:  # noqa: BLE001  whatever is wrong with one firing, the others go on
             told = self._actions.hide(traceback.format_exc())
             logger.error("work failed\n%s", told, extra=_about(hold, action="work_failed"))  # noqa: TRY400  without secrets
-            return self._failed(f"{type(error).__name__}: {error}")
+            return self._failed(hold, f"{type(error).__name__}: {error}")
         return FinishWork(
-            scheduler=self._scheduler,
+            **self._claim(hold),
             outcome="done",
             gate=performed.gate,
             result=_hidden(performed.result, self._actions),
         )
 
-    def _failed(self, reason: str) -> FinishWork:
+    def _failed(self, hold: Hold, reason: str) -> FinishWork:
         reason = cut(self._actions.hide(reason), characters=REASON_CHARACTERS)
-        return FinishWork(scheduler=self._scheduler, outcome="failed", reason=reason)
+        return FinishWork(**self._claim(hold), outcome="failed", reason=reason)
+
+    def _claim(self, hold: Hold) -> dict[str, Any]:
+        """Return what says which claim a report is about."""
+        return {"scheduler": self._scheduler, "kind": hold.work.kind, "tries": hold.work.firing.tries}
 
     def _report(self, hold: Hold, outcome: FinishWork) -> None:
         """Report until it is answered: nobody else can take the work while the server is away.
@@ -273,7 +278,7 @@ class Performer:
                     logger.error("work is not reported: %s", error, extra=_about(hold, action="report_refused"))  # noqa: TRY400  it is the server's error
                     raise Abandoned from error
                 # What is not reported is done over and over, for ever.
-                outcome = self._failed(f"The server does not keep what came of it: {error}")
+                outcome = self._failed(hold, f"The server does not keep what came of it: {error}")
             else:
                 _log(hold, outcome)
                 return

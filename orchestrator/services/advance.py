@@ -9,6 +9,7 @@ from orchestrator.errors import IllegalTransition
 from orchestrator.records.action import PERFORMED_OUTSIDE, ChainAction
 from orchestrator.records.firing import FiringStatus
 from orchestrator.records.trigger import TriggerState
+from orchestrator.services.dry_run import what_it_would_do
 from orchestrator.services.ids import SYSTEM
 from orchestrator.services.launch import launch
 from orchestrator.services.stop import stop_task
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.records.firing import Firing
     from orchestrator.services.firing_batch import Batch, Case
 
-_IN_LINE = (FiringStatus.DUE, FiringStatus.GATING)
+_BEFORE_LAUNCH = (FiringStatus.DUE, FiringStatus.GATING, FiringStatus.FAILED)
 
 
 def advance(batch: Batch, case: Case) -> Firing:
@@ -28,11 +29,10 @@ def advance(batch: Batch, case: Case) -> Firing:
         case: a firing that is due, whose trigger's row is locked.
     """
     trigger = case.trigger
-    if trigger.state is not TriggerState.ACTIVE:
-        reason = "paused" if trigger.state is TriggerState.PAUSED else "The trigger was removed."
+    if (reason := _obstacle(batch, case)) is not None:
         return batch.end(case, FiringStatus.SKIPPED, reason=reason)
-    if trigger.dry_run:
-        return batch.end(case, FiringStatus.SKIPPED, reason=f"dry run: it would have gone on with {_summary(case)}")
+    if case.firing.root is not None:
+        return start(batch, case)  # its chain has had its turn
     if (held := _wait_for_turn(batch, case)) is not None:
         return held
     if trigger.gates is not None and case.firing.gate is None:
@@ -42,12 +42,32 @@ def advance(batch: Batch, case: Case) -> Firing:
     return start(batch, case)
 
 
+def _obstacle(batch: Batch, case: Case) -> str | None:
+    """Return why nothing is to come of a firing, or None."""
+    trigger = case.trigger
+    if trigger.state is TriggerState.REMOVED:
+        return "The trigger was removed."
+    if case.firing.root is not None:
+        return None  # a chain that has begun goes on while its trigger is paused
+    if trigger.state is TriggerState.PAUSED:
+        return "paused"
+    if not trigger.dry_run:
+        return None
+    would = what_it_would_do(
+        batch.transaction, trigger=trigger, firing=case.firing, events=case.events, settings=batch.settings
+    )
+    return f"dry run: {would}"
+
+
 def start(batch: Batch, case: Case) -> Firing:
     """Launch a firing whose turn has come and whose gates are open."""
     chain = batch.history.chain_to(case.events[-1]) if case.events else ()
     action = case.trigger.action
-    if isinstance(action, ChainAction) and case.firing.step is None:
-        first = {"step": action.steps[0].step, "chain_open": len(action.steps) > 1}
+    if case.firing.root is None:
+        first = {
+            "step": action.steps[0].step if isinstance(action, ChainAction) else None,
+            "chain_open": isinstance(action, ChainAction) and len(action.steps) > 1,
+        }
         case = case.with_firing(case.firing.changed(**first))
     return launch(batch, case, chain=chain)
 
@@ -65,6 +85,8 @@ def _wait_for_turn(batch: Batch, case: Case) -> Firing | None:
     if trigger.when_busy == "skip":
         return batch.end(case, FiringStatus.SKIPPED, reason=reason)
     if trigger.when_busy == "replace":
+        if (newer := _newer_launched(batch, case)) is not None:
+            return batch.end(case, FiringStatus.SKIPPED, reason=f"replaced by firing {newer.id}")
         active = _make_room(batch, case)
         if active < trigger.max_active:
             return None
@@ -79,12 +101,20 @@ def _somebody_is_ahead(batch: Batch, case: Case) -> bool:
     return bool(line) and line[0].id < case.firing.id
 
 
+def _newer_launched(batch: Batch, case: Case) -> Firing | None:
+    """Return a firing that is newer than this one and has launched: one that is tried again does not stop it."""
+    batch.flush()
+    newest = batch.transaction.firings.find(trigger_id=case.trigger.id, statuses=(FiringStatus.LAUNCHED,), limit=1)
+    return next((firing for firing in newest if (firing.root or firing.id) > case.firing.id), None)
+
+
 def _make_room(batch: Batch, case: Case) -> int:
     """Stop what the trigger has at work, skip what waits before this firing, and return how many are still at work."""
     transaction, trigger = batch.transaction, case.trigger
     batch.flush()
-    for other in transaction.firings.find(trigger_id=trigger.id, statuses=_IN_LINE, limit=500):
-        if other.id < case.firing.id:
+    for other in transaction.firings.find(trigger_id=trigger.id, statuses=_BEFORE_LAUNCH, limit=500):
+        is_given_up = other.status is FiringStatus.FAILED and other.next_try_at is None
+        if other.id < case.firing.id and not is_given_up:
             reason = f"replaced by firing {case.firing.id}"
             batch.end(case.of_another(other), FiringStatus.SKIPPED, reason=reason)
     for task_id in transaction.firings.active_tasks(trigger.id):
@@ -101,7 +131,3 @@ def _performer(case: Case) -> str:
     if action.kind == "function":
         return f"waits for a scheduler that holds the function {action.function!r}"
     return "waits for a scheduler that sends it"
-
-
-def _summary(case: Case) -> str:
-    return f"its action of kind {case.trigger.action.kind}"

@@ -8,6 +8,8 @@ from orchestrator.errors import NotFound
 from orchestrator.records.action import ChainAction
 from orchestrator.records.event import EventType
 from orchestrator.records.firing import Firing
+from orchestrator.records.principal import Permission
+from orchestrator.records.trigger import TriggerState
 from orchestrator.services.firing_batch import Case
 from orchestrator.services.ids import new_id
 from orchestrator.services.launch import launch
@@ -34,13 +36,16 @@ def follow(batch: Batch, event: Event) -> None:
         return
     if done.step is None or done.task_id != event.subject:
         return
+    batch.flush()
     root = batch.transaction.firings.get(done.root or done.id)
     trigger = batch.transaction.triggers.revision(root.trigger_id, root.revision)
-    if not isinstance(trigger.action, ChainAction):
+    if not isinstance(trigger.action, ChainAction) or not batch.actor.may(Permission.FIRE, trigger.project):
         return
     steps = [step.step for step in trigger.action.steps]
     behind = steps[steps.index(done.step) + 1 :]
-    if event.type is not EventType.TASK_COMPLETED:
+    if trigger.state is TriggerState.REMOVED:
+        _close(batch, root, reason="The trigger was removed: no step follows" if behind else None)
+    elif event.type is not EventType.TASK_COMPLETED:
         _close(batch, root, reason=f"step {done.step} {event.data['status']}: no step follows" if behind else None)
     elif not behind:
         _close(batch, root, reason=None)

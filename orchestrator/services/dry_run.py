@@ -67,6 +67,14 @@ def dry_run(
     return trial.of_newest()
 
 
+def what_it_would_do(
+    transaction: Transaction, *, trigger: Trigger, firing: Firing, events: tuple[Event, ...], settings: Settings
+) -> str:
+    """Return what a firing of a trigger would come to, in a sentence; nothing is made."""
+    earnest = trigger.changed(dry_run=False, debounce_seconds=None, debounce_max_seconds=None)
+    return _Trial(transaction, trigger=earnest, settings=settings).of_firing(firing, events=events)
+
+
 class _Trial:
     """One trigger that is tried out."""
 
@@ -99,6 +107,12 @@ class _Trial:
         if not verdict.matched:
             return TriggerTest(event=event.id, matches=False, reason=verdict.reason)
         return self._told(self._firing(events=(event,)), events=(event,), reason=verdict.reason)
+
+    def of_firing(self, firing: Firing, *, events: tuple[Event, ...]) -> str:
+        """Say what a firing would come to."""
+        told = self._told(firing, events=events, reason="")
+        filled = ", ".join(f"{name}={value}" for name, value in told.parameters.items())
+        return f"{told.would or told.reason}{f' Parameters: {filled}.' if filled else ''}"
 
     def of_next_time(self) -> TriggerTest:
         """Try the next time of a schedule."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.errors import Forbidden, InvalidRequest
 from orchestrator.records.principal import Permission
+from orchestrator.services.event_history import READER, reader_of
 from orchestrator.wire import Cursor
 
 if TYPE_CHECKING:
@@ -76,10 +78,18 @@ def get_cursor(transaction: Transaction, actor: Principal, *, name: str) -> Curs
 
 
 def advance_cursor(transaction: Transaction, actor: Principal, *, name: str, body: Cursor) -> Cursor:
-    """Move a reader forward, never back.
+    """Move a reader forward, never back, and never past the end of the log.
 
     Raises:
-        Forbidden: the actor may not fire.
+        Forbidden: the actor may not fire, or it is the place of schedulers of another project.
+        InvalidRequest: there is no such event yet.
     """
     actor.require(Permission.FIRE)
+    if actor.project and name.startswith(READER) and name != reader_of(actor.project):
+        raise Forbidden(
+            f"The place {name!r} is kept by schedulers of another project.",
+            hint=f"Yours is {reader_of(actor.project)!r}.",
+        )
+    if body.event > (newest := transaction.events.last_id()):
+        raise InvalidRequest(f"There is no event {body.event}: the newest is {newest}.", hint="Ask for what there is.")
     return Cursor(event=transaction.events.advance(name, body.event))

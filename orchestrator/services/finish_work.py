@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InvalidRequest, StaleClaim
-from orchestrator.records.action import PERFORMED_OUTSIDE
 from orchestrator.records.firing import ENDED_FIRINGS, FiringStatus
 from orchestrator.records.principal import Permission
-from orchestrator.services.advance import start
-from orchestrator.services.firing_batch import Batch, Case
+from orchestrator.services.advance import advance
+from orchestrator.services.firing_batch import Batch
 
 if TYPE_CHECKING:
     from orchestrator.records.base import Id
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import ExtendClaim, FinishWork
 
-_AT_WORK = (FiringStatus.DUE, FiringStatus.GATING)
+_WORK_OF = {FiringStatus.DUE: "action", FiringStatus.GATING: "gates"}
+_DROP = "Drop it: whoever has it does it over."
 
 
 def extend_claim(
@@ -54,27 +55,30 @@ def finish_work(
         InvalidRequest: gates were looked at, and there is no report.
     """
     trigger, firing = _locked(transaction, actor, firing_id=firing_id)
-    if firing.status in ENDED_FIRINGS and firing.claimed_by == body.scheduler:
+    if firing.status in ENDED_FIRINGS and firing.claimed_by == body.scheduler and body.outcome == "done":
         return firing
     _require_claim(firing, scheduler=body.scheduler)
+    if _WORK_OF[firing.status] != body.kind or firing.tries != body.tries:
+        raise StaleClaim(f"Firing {firing.id} was handed out again since, for {_WORK_OF[firing.status]}.", hint=_DROP)
     batch = Batch(transaction, actor, settings=settings)
-    events = tuple(transaction.events.many(firing.events).values())
-    case = Case(trigger=trigger, firing=firing, stored=firing, events=events)
+    case = batch.case_of(firing, trigger=trigger)
     if body.outcome == "failed":
         return batch.fail(case, reason=body.reason or "It failed without a reason.")
-    if firing.status is FiringStatus.DUE:
+    if body.kind == "action":
         return batch.launch(case, reason=body.reason, result=body.result)
     if body.gate is None:
         raise InvalidRequest("The gates were looked at, and their report is missing.", hint="Send it as `gate`.")
-    case = case.with_firing(firing.changed(gate=body.gate))
+    looked_at = firing.changed(gate=body.gate)
     if not body.gate.open:
         closed = [check.reason for check in body.gate.checks if not check.passed]
-        return batch.end(case, FiringStatus.BLOCKED, reason=body.reason or " ".join(closed) or "A gate is closed.")
-    if trigger.action.kind in PERFORMED_OUTSIDE:
-        return batch.keep(case, FiringStatus.DUE, reason="its gates are open", claimed_by=None, claimed_until=None)
-    started = start(batch, case)
+        reason = body.reason or " ".join(closed) or "A gate is closed."
+        return batch.end(case.with_firing(looked_at), FiringStatus.BLOCKED, reason=reason)
+    # It lets go of the place that it had while it was gated, and asks for one as everybody does.
+    waits = batch.keep(case.with_firing(looked_at), FiringStatus.DUE, reason="its gates are open")
+    waiting = case.with_firing(waits.changed(claimed_by=body.scheduler, claimed_until=firing.claimed_until))
+    gone_on = advance(batch, replace(waiting, stored=waits))
     batch.flush()
-    return batch.ended[started.id]
+    return batch.ended.get(gone_on.id, gone_on)
 
 
 def _locked(transaction: Transaction, actor: Principal, *, firing_id: Id) -> tuple[Trigger, Firing]:
@@ -84,8 +88,6 @@ def _locked(transaction: Transaction, actor: Principal, *, firing_id: Id) -> tup
 
 
 def _require_claim(firing: Firing, *, scheduler: str) -> None:
-    if firing.status not in _AT_WORK or firing.claimed_by != scheduler:
+    if firing.status not in _WORK_OF or firing.claimed_by != scheduler:
         by = f"is with {firing.claimed_by}" if firing.claimed_by else "is with nobody"
-        raise StaleClaim(
-            f"Firing {firing.id} is {firing.status} and {by}.", hint="Drop it: whoever has it does it over."
-        )
+        raise StaleClaim(f"Firing {firing.id} is {firing.status} and {by}.", hint=_DROP)

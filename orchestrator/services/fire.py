@@ -8,7 +8,6 @@ not disturbed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.records.firing import Firing, FiringStatus
@@ -18,12 +17,11 @@ from orchestrator.services.advance import advance
 from orchestrator.services.chains import follow
 from orchestrator.services.firing_batch import Batch, Case
 from orchestrator.services.ids import new_id
+from orchestrator.services.windows import COLLECTING, collects, join, window_end
 from orchestrator.wire import FiringResult
 from triggers import conditions
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from orchestrator.records.base import Id, Moment
     from orchestrator.records.event import Event
     from orchestrator.records.principal import Principal
@@ -44,9 +42,8 @@ def post_firings(
     actor.require(Permission.FIRE)
     post = _Post(transaction, actor, body=body, settings=settings)
     answers = [post.take(new) for new in body.firings]
-    for event_id in body.ended:
-        if (event := post.events.get(event_id)) is not None:
-            follow(post.batch, event)
+    for event in post.ended:
+        follow(post.batch, event)
     post.batch.flush()
     return [_result(new, told=told, batch=post.batch) for new, told in zip(body.firings, answers, strict=True)]
 
@@ -109,8 +106,10 @@ class _Post:
     def __init__(self, transaction: Transaction, actor: Principal, *, body: PostFirings, settings: Settings) -> None:
         self.actor = actor
         self.events = transaction.events.many([*(new.event for new in body.firings), *body.ended])
-        firings_of = {event.cause for number in body.ended if (event := self.events.get(number)) and event.cause}
-        owners = [transaction.firings.get(firing).trigger_id for firing in sorted(firings_of)]
+        told = (self.events.get(number) for number in dict.fromkeys(body.ended))
+        self.ended = [event for event in told if event is not None and event.type in conditions.ENDED_TASKS]
+        causes = sorted({event.cause for event in self.ended if event.cause is not None})
+        owners = [transaction.firings.get(firing).trigger_id for firing in causes]
         # Every row first and in one order: two schedulers with the same triggers in other orders would wait in a ring.
         self.triggers = transaction.triggers.lock_all([*(new.trigger_id for new in body.firings), *owners])
         self.present = transaction.firings.of_events([(new.trigger_id, str(new.event)) for new in body.firings])
@@ -179,39 +178,12 @@ def _new_firing(batch: Batch, *, trigger: Trigger, events: tuple[Event, ...], ke
 
 def _collect(batch: Batch, case: Case) -> Firing | None:
     """Put an event into the trigger's window, which is opened where there is none; None where it needs no window."""
-    trigger, (event,) = case.trigger, case.events
-    if trigger.debounce_seconds is None and trigger.cooldown_seconds is None:
+    transaction, trigger = batch.transaction, case.trigger
+    if not collects(trigger):
         return None
     batch.flush()
-    present = batch.transaction.firings.collecting(trigger.id)
-    if present is None:
-        ends = window_end(trigger, now=batch.now, opened=batch.now)
-        if ends is None:
-            return None
-        return batch.keep(case, FiringStatus.COLLECTING, due_at=ends, reason="its window is open")
-    batch.transaction.firings.join(present, str(event.id))
-    ends = window_end(trigger, now=batch.now, opened=present.created_at) or batch.now
-    joined = present.changed(events=(*present.events, event.id), due_at=ends, changed_at=batch.now)
-    batch.transaction.firings.replace(joined, expected=present)
-    batch.ended[joined.id] = joined
-    return joined
-
-
-def window_end(trigger: Trigger, *, now: datetime, opened: datetime) -> datetime | None:
-    """Return when a window closes into which an event falls now, or None where the event need not wait.
-
-    Args:
-        trigger: says for how long it collects, and when it launched last.
-        now: when the event falls into it.
-        opened: when the first one did.
-    """
-    ends = []
-    if trigger.debounce_seconds is not None:
-        quiet = now + timedelta(seconds=trigger.debounce_seconds)
-        most = trigger.debounce_max_seconds
-        ends.append(quiet if most is None else min(quiet, opened + timedelta(seconds=most)))
-    if trigger.cooldown_seconds is not None and trigger.last_launch_at is not None:
-        cool = trigger.last_launch_at + timedelta(seconds=trigger.cooldown_seconds)
-        if cool > now:
-            ends.append(cool)
-    return max(ends, default=None)
+    present = transaction.firings.collecting(trigger.id)
+    if present is not None:
+        return batch.note(join(transaction, present, trigger=trigger, events=case.events))
+    ends = window_end(transaction, trigger=trigger, now=batch.now, opened=batch.now)
+    return None if ends is None else batch.keep(case, FiringStatus.COLLECTING, due_at=ends, reason=COLLECTING)

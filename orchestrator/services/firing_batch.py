@@ -118,6 +118,26 @@ class Batch:
         """Return the trigger as this transaction has left it."""
         return self._touched.get(trigger.id, trigger)
 
+    def case_of(self, stored: Firing, *, trigger: Trigger) -> Case:
+        """Return the case of a firing that has a row.
+
+        A later step of a chain goes by the trigger and the events of the chain's first firing. One whose trigger waits
+        for something of another kind by now goes by what that was when the firing was made.
+
+        Args:
+            stored: its row.
+            trigger: as it is now.
+        """
+        transaction, of_events = self.transaction, stored
+        if stored.root is not None:
+            of_events = transaction.firings.get(stored.root)
+            trigger = transaction.triggers.revision(trigger.id, of_events.revision)
+        elif stored.revision != trigger.revision:
+            then = transaction.triggers.revision(trigger.id, stored.revision)
+            trigger = then if then.condition.kind != trigger.condition.kind else trigger
+        events = tuple(transaction.events.many(of_events.events).values())
+        return Case(trigger=trigger, firing=stored, stored=stored, events=events)
+
     def moved(self) -> list[Firing]:
         """Return every firing that was written, as it is now, in the order in which they were first written."""
         return list(self.ended.values())
@@ -159,25 +179,26 @@ class Batch:
             launched = present.changed(last_launch_at=self.now)
             self.transaction.triggers.replace(launched, expected=present)
             self._touched[trigger.id] = launched
-        return self._note(self._moved(case, FiringStatus.LAUNCHED, **{"reason": None} | fields))
+        return self.note(self._moved(case, FiringStatus.LAUNCHED, **{"reason": None} | fields))
 
     def end(self, case: Case, status: FiringStatus, *, reason: str, **fields: object) -> Firing:
         """Write a firing that comes to nothing: skipped or blocked."""
         ended = self._write(case, self._moved(case, status, reason=storable(reason), **fields))
         if status is FiringStatus.BLOCKED:
             self._announce(case.trigger, ended, type=EventType.TRIGGER_BLOCKED)
+        if ended.root is not None:
+            self._close_chain_of(ended)
         return ended
 
     def keep(self, case: Case, status: FiringStatus, *, reason: str | None = None, **fields: object) -> Firing:
         """Write a firing that waits: collecting, due or gating."""
-        changes = {
-            "status": status,
-            "reason": reason,
-            "changed_at": self.now,
-            "due_at": None,
-            "next_try_at": None,
-        } | fields
-        return self._write(case, case.firing.changed(**changes))
+        changes = {"status": status, "reason": reason, "due_at": None, "next_try_at": None} | fields
+        kept = case.firing.changed(**{"claimed_by": None, "claimed_until": None} | changes)
+        if kept == case.stored:
+            return kept
+        if status is FiringStatus.GATING and case.trigger.id in self._at_work:
+            self._at_work[case.trigger.id] += 1
+        return self._write(case, kept.changed(changed_at=self.now))
 
     def fail(self, case: Case, *, reason: str) -> Firing:
         """Write a firing that failed; it is tried again later, as often as the settings say."""
@@ -186,18 +207,34 @@ class Batch:
         again = self.now + timedelta(seconds=wait) if tries < settings.firing_max_tries else None
         status = FiringStatus.FAILED
         failed = self._write(case, self._moved(case, status, reason=storable(reason), next_try_at=again))
-        if tries == 1:
+        # The first time, and when it is given up: what lies between would only be noise.
+        if tries == 1 or again is None:
             self._announce(case.trigger, failed, type=EventType.TRIGGER_FAILED)
         if again is None and failed.root is not None:
-            root = self.transaction.firings.get(failed.root)
-            closed = root.changed(chain_open=False, reason=storable(f"step {failed.step} could not start: {reason}"))
-            self.transaction.firings.replace(closed, expected=root)
+            self._close_chain_of(failed)
         return failed
 
+    def _close_chain_of(self, step: Firing) -> None:
+        """Let a chain end at a step that did not start."""
+        root = self.transaction.firings.get(step.root or step.id)
+        reason = storable(f"step {step.step} could not start: {step.reason}")
+        closed = root.changed(chain_open=False, reason=reason, changed_at=self.now)
+        self.transaction.firings.replace(closed, expected=root)
+
     def trying(self, case: Case, work: Callable[[], Firing]) -> Firing:
-        """Do something within a savepoint; where it raises, the firing fails with the reason."""
+        """Do something within a savepoint; where it raises, the firing fails with the reason, and nothing else does."""
         self.flush()
-        return self._or_fail(case, lambda: self.transaction.savepoint(work))
+        ended = dict(self.ended)
+
+        def within() -> Firing:
+            try:
+                return self.transaction.savepoint(work)
+            except (OrchestratorError, *OF_THE_DATA):
+                self.ended, self._planned = ended, []
+                self._at_work.clear()
+                raise
+
+        return self._or_fail(case, within)
 
     def trying_to_plan(self, case: Case, work: Callable[[], Planned]) -> Firing:
         """Plan a clone, which writes nothing; where that raises, the firing fails with the reason."""
@@ -237,7 +274,7 @@ class Batch:
                 transaction.firings.replace(firing, expected=each.case.stored)
             each.announce()
             self._announce(each.case.trigger, firing, type=EventType.TRIGGER_FIRED)
-            self._note(firing)
+            self.note(firing)
         return firings[-1]
 
     def _write(self, case: Case, firing: Firing) -> Firing:
@@ -248,7 +285,7 @@ class Batch:
             self.transaction.firings.replace(firing, expected=case.stored)
         if firing.status is FiringStatus.LAUNCHED:
             self._announce(case.trigger, firing, type=EventType.TRIGGER_FIRED)
-        return self._note(firing)
+        return self.note(firing)
 
     def _moved(self, case: Case, status: FiringStatus, **fields: object) -> Firing:
         changes = {
@@ -260,9 +297,12 @@ class Batch:
         }
         if status not in ENDED_FIRINGS:
             changes |= {"claimed_by": None, "claimed_until": None}
+        if status is not FiringStatus.LAUNCHED:
+            changes["chain_open"] = False  # or a chain that never began would be at work
         return move_firing(case.firing, status, **changes | fields)
 
-    def _note(self, firing: Firing) -> Firing:
+    def note(self, firing: Firing) -> Firing:
+        """Take note of what became of a firing, and return it."""
         self.ended[firing.id] = firing
         return firing
 

@@ -42,7 +42,10 @@ def launch(batch: Batch, case: Case, *, chain: tuple[Id, ...]) -> Firing:
     action = case.trigger.action
     if isinstance(action, PromoteAction):
         return batch.trying(case, lambda: _promote(batch, case))
-    clone = clone_of(action, step=case.firing.step)
+    try:
+        clone = clone_of(action, step=case.firing.step)
+    except InvalidRequest as error:
+        return batch.fail(case, reason=str(error))
     if clone.reuse:
         return batch.trying(case, lambda: _run_again(batch, case, action=clone, chain=chain))
     return batch.trying_to_plan(case, lambda: _plan(batch, case, action=clone, chain=chain))

@@ -85,11 +85,13 @@ def edit_trigger(transaction: Transaction, actor: Principal, *, present: Trigger
         present: the trigger as it is.
         spec: as it is to be.
     """
-    settle_unread(transaction, trigger=present)
+    # Read first: on PostgreSQL a later statement sees what was committed meanwhile, and that is the new revision's.
+    newest = transaction.events.last_id()
+    settle_unread(transaction, trigger=present, until=newest)
     now = transaction.now()
     changes = fields_of(spec) | {
         "revision": present.revision + 1,
-        "revised_after": transaction.events.last_id(),
+        "revised_after": newest,
         "created_by": responsible(actor),
         "changed_at": now,
     }

@@ -7,10 +7,12 @@ stopped. Looked at without locks first; what is acted on is locked and read agai
 from __future__ import annotations
 
 import contextlib
+import logging
 from datetime import UTC, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import IllegalTransition
+from orchestrator.errors import IllegalTransition, OrchestratorError
 from orchestrator.records.action import PERFORMED_OUTSIDE, FunctionAction
 from orchestrator.records.condition import ScheduleCondition
 from orchestrator.records.firing import FiringStatus
@@ -19,10 +21,11 @@ from orchestrator.records.principal import Permission
 from orchestrator.records.trigger import TriggerState
 from orchestrator.services.advance import advance
 from orchestrator.services.fire import facts, start_firing
-from orchestrator.services.firing_batch import Batch, Case
+from orchestrator.services.firing_batch import OF_THE_DATA, Batch, Case
 from orchestrator.services.ids import SYSTEM
 from orchestrator.services.stop import stop_task
 from orchestrator.services.template_values import values_for
+from orchestrator.services.windows import cool_again_at
 from orchestrator.wire import Due, FiringResult, FiringWork
 from triggers import schedule
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.store.protocol import Transaction
     from orchestrator.wire import TakeDue
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 100
 _LOOKED_AT = 1000
@@ -101,10 +106,10 @@ class _Turn:
         """Tell, before the trigger is locked, whether there may be something to do about one that is due or gating."""
         if self._is_claimed(firing):
             return False
-        if firing.status is FiringStatus.GATING:
-            return self._holds(trigger.gates.function if trigger.gates is not None else None)
         if trigger.state is not TriggerState.ACTIVE or trigger.dry_run:
             return True
+        if firing.status is FiringStatus.GATING:
+            return self._holds(trigger.gates.function if trigger.gates is not None else None)
         if isinstance(trigger.action, FunctionAction) and not self._holds(trigger.action.function):
             # Whether it is to be skipped, or to be gated, is for whoever asks; it waits for its function meanwhile.
             return trigger.gates is not None and firing.gate is None
@@ -124,7 +129,17 @@ class _Turn:
                 later = firing.changed(next_try_at=self.now + timedelta(seconds=self.settings.firing_retry_seconds))
                 self.transaction.firings.replace(later, expected=firing)
                 continue
-            self._advance(firing, trigger=self.batch.fresh(trigger))
+            due = Case(trigger=trigger, firing=_as_due(firing), stored=firing, events=())
+            self.batch.trying(due, partial(self._close, firing, trigger=self.batch.fresh(trigger)))
+
+    def _close(self, firing: Firing, *, trigger: Trigger) -> Firing:
+        """Go on with a firing, unless its trigger is to cool down first."""
+        if firing.status is FiringStatus.COLLECTING and trigger.state is TriggerState.ACTIVE:
+            later = cool_again_at(self.transaction, trigger=trigger, now=self.now)
+            if later is not None:
+                case = self.batch.case_of(firing, trigger=trigger)
+                return self.batch.keep(case, FiringStatus.COLLECTING, due_at=later, reason=firing.reason)
+        return self._advance(firing, trigger=trigger)
 
     def fire_schedules(self) -> None:
         """Fire the times that have come, and note up to when all is taken care of."""
@@ -134,7 +149,14 @@ class _Turn:
                 continue
             if trigger.next_occurrence_at is None or trigger.next_occurrence_at > self.now:
                 continue  # another scheduler was here between the look and the lock
-            self._fire_schedule(trigger, condition=trigger.condition)
+            self.batch.flush()
+            work = partial(self._fire_schedule, trigger, condition=trigger.condition)
+            try:
+                self.transaction.savepoint(work)
+            except (OrchestratorError, *OF_THE_DATA):
+                logger.exception("schedule failed", extra={"action": "schedule_failed", "trigger": trigger.id})
+                later = self.now + timedelta(seconds=self.settings.firing_retry_seconds)
+                self.transaction.triggers.replace(trigger.changed(next_occurrence_at=later), expected=trigger)
 
     def _fire_schedule(self, trigger: Trigger, *, condition: ScheduleCondition) -> None:
         begun_at = trigger.scheduled_at or trigger.created_at
@@ -174,12 +196,21 @@ class _Turn:
             if firing.status not in _WAITING or self._is_claimed(firing):
                 continue
             trigger = self.triggers[firing.trigger_id]
-            present = self._released(firing, trigger=trigger)
-            if present.status is FiringStatus.DUE and firing.id not in self.batch.ended:
-                present = self._advance(present, trigger=self.batch.fresh(trigger))
-            if len(work) < self.body.limit and (taken := self._take(present, trigger=trigger)) is not None:
-                work.append(taken)
+            case = Case(trigger=trigger, firing=firing, stored=firing, events=())
+            self.batch.trying(case, partial(self._serve, firing, trigger=trigger, work=work))
         return work
+
+    def _serve(self, firing: Firing, *, trigger: Trigger, work: list[FiringWork]) -> Firing:
+        """Give one its turn, and add it to the work where it is for this scheduler."""
+        trigger = self.batch.fresh(trigger)
+        present = self._released(firing, trigger=trigger)
+        is_over = trigger.state is not TriggerState.ACTIVE or trigger.dry_run
+        if present.status is FiringStatus.DUE or (present.status is FiringStatus.GATING and is_over):
+            present = self._advance(present, trigger=trigger)
+        if len(work) < self.body.limit and (taken := self._take(present, trigger=trigger)) is not None:
+            work.append(taken)
+            return taken.firing
+        return present
 
     def _closed(self) -> list[Firing]:
         """Return those whose window this call closed, or that it tries again: they may have come to stand in line."""
@@ -215,7 +246,8 @@ class _Turn:
         claimed = firing.changed(claimed_by=self.body.scheduler, claimed_until=until, revision=trigger.revision)
         self.transaction.firings.replace(claimed, expected=firing)
         self.batch.count_again(trigger)
-        events = tuple(self.transaction.events.many(firing.events).values())
+        case = self.batch.case_of(claimed, trigger=trigger)
+        trigger, events = case.trigger, case.events
         return FiringWork.model_validate(
             {
                 "kind": kind,
@@ -236,9 +268,7 @@ class _Turn:
 
     def _advance(self, firing: Firing, *, trigger: Trigger) -> Firing:
         self.batch.flush()
-        events = tuple(self.transaction.events.many(firing.events).values())
-        due = firing.changed(status=FiringStatus.DUE)
-        return advance(self.batch, Case(trigger=trigger, firing=due, stored=firing, events=events))
+        return advance(self.batch, self.batch.case_of(firing, trigger=trigger).with_firing(_as_due(firing)))
 
     def results(self) -> Sequence[FiringResult]:
         """Return what became of the firings that moved."""
@@ -263,6 +293,10 @@ class _Turn:
             transaction.firings.next_overdue_at(),
         )
         return min((at for at in times if at is not None), default=None)
+
+
+def _as_due(firing: Firing) -> Firing:
+    return firing.changed(status=FiringStatus.DUE)
 
 
 def schedule_key(at: datetime) -> str:

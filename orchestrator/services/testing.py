@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from orchestrator.errors import NotFound
 from orchestrator.records.agent import Slot
 from orchestrator.records.event import EventType, NewEvent
+from orchestrator.records.firing import FiringStatus
 from orchestrator.records.principal import Principal, Role
 from orchestrator.records.task import ExitReason, Parameter
 from orchestrator.services.agents import register_agent
@@ -16,6 +17,7 @@ from orchestrator.services.authenticate import authenticate
 from orchestrator.services.claim import claim_task
 from orchestrator.services.create_task import create_task
 from orchestrator.services.finish import finish_task
+from orchestrator.services.finish_work import finish_work
 from orchestrator.services.fire import post_firings
 from orchestrator.services.queues import create_missing_queues
 from orchestrator.services.register_trigger import register_trigger
@@ -28,6 +30,7 @@ from orchestrator.wire import (
     CreateTask,
     CreateToken,
     FinishTask,
+    FinishWork,
     NewFiring,
     PostFirings,
     RegisterAgent,
@@ -171,6 +174,23 @@ class TriggerHouse:
     def firings(self, trigger: Trigger) -> list[Firing]:
         """Return the firings of a trigger, oldest first."""
         return self.store.read(lambda tx: tx.firings.find(trigger_id=trigger.id, oldest_first=True))
+
+    def finish(self, firing_id: str, *, scheduler: str = "s1", **fields: object) -> Firing:
+        """Report what came of a piece of work, as the scheduler that has it."""
+        firing = self.store.read(lambda tx: tx.firings.get(firing_id))
+        # As it was when it was handed out: the report that has ended it counted as a try.
+        ended = firing.status is FiringStatus.LAUNCHED
+        claim = {"kind": "gates" if "gate" in fields else "action", "tries": firing.tries - ended}
+        body = FinishWork.model_validate({"scheduler": scheduler, "outcome": "done"} | claim | fields)
+        return self.do(finish_work, firing_id=firing_id, body=body, settings=self.settings)
+
+    def task_of(self, firing: Firing | FiringResult) -> Task:
+        """Return the task that a firing made.
+
+        Raises:
+            NotFound: it made none.
+        """
+        return self.store.read(lambda tx: tx.tasks.get(firing.task_id or ""))
 
     def tasks(self) -> list[Task]:
         """Return all tasks but the first reference, oldest first."""

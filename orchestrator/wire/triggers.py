@@ -183,6 +183,10 @@ class FinishWork(Record):
     """`POST /firings/{id}/result`: what came of a piece of work. Sent twice, the second is answered like the first."""
 
     scheduler: str
+    kind: Literal["gates", "action"]
+    """The work's; with `tries` it says which claim this is about: 409 `stale_claim` where it was handed out again."""
+    tries: int
+    """The firing's, as it came with the work."""
     outcome: Literal["done", "failed"]
     """`failed` is tried again; a closed gate is `done`, with its report."""
     reason: str | None = None
