@@ -329,4 +329,5 @@ def _log(hold: Hold, outcome: FinishWork) -> None:
     said = outcome.outcome if outcome.gate is None else f"gates {'open' if outcome.gate.open else 'closed'}"
     level = logging.WARNING if outcome.outcome == "failed" else logging.INFO
     extra = _about(hold, action="work_done") | {"outcome": outcome.outcome, "reason": outcome.reason}
-    logger.log(level, "work done: %s", said, extra=extra)
+    why = outcome.reason or ""
+    logger.log(level, "work of trigger %r done: %s %s", hold.work.trigger.name, said, why, extra=extra)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.records.dataset import DatasetVersion
 from orchestrator.records.drift import ProfileComparison
-from orchestrator.records.event import Event
+from orchestrator.records.event import Event, EventType
 from orchestrator.records.profile import DatasetProfile
 from orchestrator.records.trigger import Trigger
 from orchestrator.sdk.typed import get_as, pages_as, post_as, put_as, wire_form
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 15.0
 """How long the server may take to answer once it does not wait any more."""
 IDS_AT_ONCE = 100
 """Triggers that are asked for by id in one question, at most."""
-WANTED = MATCHED | TRIGGER_EVENTS | ENDED_TASKS
+WANTED = MATCHED | TRIGGER_EVENTS | ENDED_TASKS | {EventType.TRIGGER_WAITING}
 """Types of the events that a scheduler acts on."""
 
 

@@ -59,8 +59,8 @@ TICK_STEPS = ("triggers_read", "events_read", "matched", "batch_fired", "fired",
 WORK_STEPS = ("work_begun", "work_performed", "work_reported")
 STEPS = (*TICK_STEPS, *WORK_STEPS)
 """The steps of a tick, in order, as its checkpoint hears them; those of work come from threads."""
-_MAY_BE_DUE = frozenset({EventType.TRIGGER_REGISTERED, EventType.TRIGGER_RESUMED})
-"""Events after which a schedule may have to fire at once."""
+_MAY_BE_DUE = frozenset({EventType.TRIGGER_REGISTERED, EventType.TRIGGER_RESUMED, EventType.TRIGGER_WAITING})
+"""Events after which there may be something to do at once."""
 
 
 class Scheduler:
@@ -304,7 +304,7 @@ class Scheduler:
             ended = [each for each in some if isinstance(each, int)]
             results = self._remote.fire([each for each in some if not isinstance(each, int)], ended=ended)
             for result in results:
-                _log(result)
+                _log(result, name=self._name_of(result))
             stale += [result for result in results if result.outcome == "stale_revision"]
             self._agenda.fired(results)
             # A duplicate is a firing of another scheduler, which may not have the function that it waits for.
@@ -312,6 +312,10 @@ class Scheduler:
                 self._agenda.ask_now()
             self._checkpoint("batch_fired")
         return stale
+
+    def _name_of(self, result: FiringResult) -> str:
+        trigger = self._index.get(result.trigger_id)
+        return result.trigger_id if trigger is None else repr(trigger.name)
 
     def _ask_for_due(self) -> bool:
         """Have the server do what its clock asks for, and begin with what is for this process, when it is time."""
@@ -328,7 +332,7 @@ class Scheduler:
         self._checkpoint("due_asked")
         self._agenda.answered(due)
         for result in due.results:
-            _log(result)
+            _log(result, name=self._name_of(result))
         self._performer.begin(due)
         return True
 
@@ -379,14 +383,15 @@ def run_scheduler(
     return heard
 
 
-def _log(result: FiringResult) -> None:
+def _log(result: FiringResult, *, name: str) -> None:
     # Where several schedulers serve, each firing is another's duplicate.
     level = {"failed": logging.WARNING, "duplicate": logging.DEBUG}.get(result.outcome, logging.INFO)
     logger.log(
         level,
-        "trigger fired: %s %s",
+        "trigger fired: %s %s (%s)",
         result.outcome,
         result.task_id or result.reason or "",
+        name,
         extra={
             "action": "trigger_fired",
             "trigger_id": result.trigger_id,

@@ -70,11 +70,12 @@ def test(*, name: str, event: int | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{'fires' if answer['matches'] else 'does not fire'}: {answer['reason']}")
+        said = "fires" if answer["acts"] else "matches" if answer["matches"] else "does not fire"
+        click.echo(f"{said}: {answer['reason']}")
         if answer["matches"]:
             fields = [(key, answer[key]) for key in ("event", "would", "queue")]
             print_fields([*fields, ("clone", answer["name"]), *answer["parameters"].items()])
-    if not answer["matches"]:
+    if not answer["acts"]:
         raise click.exceptions.Exit(1)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.cli.lookup import find_dataset, find_task
 from triggers.durations import seconds_of
@@ -30,10 +31,22 @@ _KINDS_OF = {
     **dict.fromkeys(("on_status", "metric", "above", "below", "made_by", "not_by_hand"), ("task",)),
     "outcomes": ("firing",),
     **dict.fromkeys(
-        ("cron", "every", "rule", "moments", "starts_at", "immediately", "once", "catch_up"), ("schedule",)
+        ("cron", "every", "rule", "moments", "timezone", "starts_at", "immediately", "once", "catch_up"), ("schedule",)
     ),
 }
 """Options that are not for every kind, and for which they are."""
+_OF_CLONES = (
+    *("queue", "target_project", "clone_name", "clone_tags", "assignments", "allow_new"),
+    *("priority", "commit", "branch", "image"),
+)
+_WAYS_OF = {
+    **dict.fromkeys(_OF_CLONES, ("--task", "--step")),
+    "reuse": ("--task",),
+    "secret": ("--webhook",),
+    **dict.fromkeys(("subject", "text"), ("--message",)),
+    **dict.fromkeys(("by", "better", "margin", "alias", "evaluation"), ("--promote",)),
+}
+"""Options that are not for every action, and for which they are."""
 _TELLING = ("dataset", "model", "task", "firing", "schedule")
 """In this order an option that is for one kind alone tells which is meant."""
 
@@ -83,18 +96,22 @@ def _kind(given: Given) -> str:
     Raises:
         click.UsageError: an option is for another kind.
     """
-    present = {key: kinds for key, kinds in _KINDS_OF.items() if _is_given(given[key])}
+    present = {key: kinds for key, kinds in _KINDS_OF.items() if _is_typed(key)}
     alone = [kinds[0] for kinds in present.values() if len(kinds) == 1]
     kind = given["kind"] or next((kind for kind in reversed(_TELLING) if kind in alone), "dataset")
     for key, kinds in present.items():
         if kind not in kinds:
-            options = {parameter.name: parameter.opts[0] for parameter in click.get_current_context().command.params}
-            raise click.UsageError(f"{options[key]} is for --on {' or '.join(kinds)}, and this waits for a {kind}.")
+            raise click.UsageError(f"{_option(key)} is for --on {' or '.join(kinds)}, and this waits for a {kind}.")
     return str(kind)
 
 
-def _is_given(value: object) -> bool:
-    return value is not None and value is not False and value != ()  # 0 is a number
+def _is_typed(key: str) -> bool:
+    return click.get_current_context().get_parameter_source(key) is ParameterSource.COMMANDLINE
+
+
+def _option(key: str) -> str:
+    """Return an option as it is typed."""
+    return next(each.opts[0] for each in click.get_current_context().command.params if each.name == key)
 
 
 def _action(client: Client, given: Given) -> dict[str, Any]:
@@ -109,6 +126,11 @@ def _action(client: Client, given: Given) -> dict[str, Any]:
         raise click.UsageError(f"A trigger does one thing, not {' and '.join(chosen)}; add one for each.")
     if not chosen and not given["model"]:
         raise click.UsageError("Nothing says what it does: give --task, --step, --webhook, --message or --promote.")
+    if given["model"]:
+        chosen.append("--promote")
+    for key, ways_of in _WAYS_OF.items():
+        if _is_typed(key) and not set(ways_of) & set(chosen):
+            raise click.UsageError(f"{_option(key)} is for {' or '.join(ways_of)}, which is not given.")
     if given["webhook"]:
         return {"webhook": {"url": given["webhook"], **({"secret": given["secret"]} if given["secret"] else {})}}
     if given["recipients"]:

@@ -32,11 +32,16 @@ def firings(*, name: str | None, status: str | None, limit: int | None, as_json:
     """List what a trigger, or all of them, did, newest first, and why not where it did nothing."""
     with connected() as client:
         trigger = None if name is None else client.get(trigger_path(client, name))["trigger"]["id"]
+        whose = {} if name is not None or as_json else _names(client)
         print_list(
             client.pages("/firings", limit=min(limit or 500, 500), trigger=trigger, status=status),
             as_json=as_json,
-            headings=FIRING_HEADINGS,
-            row=firing_row,
+            headings=FIRING_HEADINGS if name is not None else ("TRIGGER", *FIRING_HEADINGS),
+            row=lambda item: (
+                firing_row(item)
+                if name is not None
+                else (whose.get(item["trigger_id"], item["trigger_id"]), *firing_row(item))
+            ),
             limit=limit,
             expendable=EXPENDABLE,
         )
@@ -85,6 +90,11 @@ def replay(*, firing: str, as_json: bool) -> None:
         return
     reason = f"  {made['reason']}" if made["reason"] else ""
     click.echo(f"{made['id']}  {made['status']}{reason}" + (f"  task {made['task_id']}" if made["task_id"] else ""))
+
+
+def _names(client: Client) -> dict[str, str]:
+    """Return the names of triggers by id; those that were removed are called by their ids."""
+    return {item["id"]: item["name"] for item in client.pages("/triggers")}
 
 
 def _firing_id(client: Client, name: str) -> str:

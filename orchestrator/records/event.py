@@ -38,6 +38,7 @@ class EventType(StrEnum):
     TRIGGER_PAUSED = "trigger.paused"
     TRIGGER_RESUMED = "trigger.resumed"
     TRIGGER_REMOVED = "trigger.removed"
+    TRIGGER_WAITING = "trigger.waiting"  # a person's act left firings that are for a scheduler to go on with
     TRIGGER_FIRED = "trigger.fired"
     TRIGGER_BLOCKED = "trigger.blocked"
     TRIGGER_FAILED = "trigger.failed"

@@ -109,7 +109,7 @@ def _fire(
     for key, event in zip(keys, events, strict=True):
         firing = present.get(key) or take_event(batch, trigger=batch.fresh(trigger), event=event)
         told.append((event, firing, "duplicate" if key in present else None))
-    batch.flush()
+    batch.wake_schedulers(trigger)
     results = []
     for event, firing, outcome in told:
         became = batch.ended.get(firing.id, firing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from orchestrator.store.protocol import Transaction
     from triggers.templates import Scope
 
+_ID = re.compile(r"[0-9a-f]{32}")
 _PROJECT = TypeAdapter(ProjectPath)
 _WITH_METRICS = ENDED_TASKS | {EventType.TASK_METRIC_CROSSED}
 
@@ -67,6 +69,11 @@ class TriggerChecks:
             InvalidRequest: anything else that could never work; the message says what, the hint what to do.
         """
         self._actor.require(Permission.EDIT, spec.condition.project)
+        if "/" in spec.name or _ID.fullmatch(spec.name):
+            raise InvalidRequest(
+                f"A trigger cannot be called {spec.name!r}: it could not be told apart from a path or an id.",
+                hint="Leave slashes out, and do not use an id as a name.",
+            )
         check_condition(spec.condition)
         _check_limits(spec)
         if spec.gates is not None:

@@ -144,7 +144,9 @@ class _Trial:
             action = self._trigger.action
             if not isinstance(action, CloneAction | ChainAction):
                 deed = _deed_outside(action, values=values)
-                return TriggerTest(event=event, matches=True, reason=reason, would=self._sentence(deed))
+                return TriggerTest(
+                    event=event, matches=True, reason=reason, acts=self._acts(), would=self._sentence(deed)
+                )
             body, reference = self._prepared(clone_of(action, step=None), values=values)
         except OrchestratorError as error:
             return TriggerTest(event=event, matches=True, reason=f"It matches, but launching would fail: {error}")
@@ -152,11 +154,15 @@ class _Trial:
             event=event,
             matches=True,
             reason=reason,
+            acts=self._acts(),
             parameters=body.parameters,
             name=body.name,
             queue=body.queue,
             would=self._sentence(_deed_of_clone(action, body=body, reference=reference)),
         )
+
+    def _acts(self) -> bool:
+        return self._trigger.state is TriggerState.ACTIVE and not self._trigger.dry_run
 
     def _prepared(self, action: CloneAction, *, values: Mapping[str, str]) -> tuple[CloneTask, Task]:
         """Return the clone that would be made, and of what; it is looked at as it would be if it were made."""

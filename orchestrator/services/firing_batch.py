@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FOR_SCHEDULERS = frozenset({FiringStatus.COLLECTING, FiringStatus.DUE, FiringStatus.GATING, FiringStatus.FAILED})
+
 OF_THE_DATA = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
 """What a launch may raise over what stands in its records. Anything else, such as a database that is away, concerns
 the whole batch."""
@@ -248,6 +250,12 @@ class Batch:
         except OF_THE_DATA as error:
             logger.exception("launch failed", extra={"action": "launch_failed", "firing": case.firing.id})
             return self.fail(case, reason=f"{type(error).__name__}: {error}")
+
+    def wake_schedulers(self, trigger: Trigger) -> None:
+        """Let schedulers know where what a person asked for is for them to go on with; else they look once a minute."""
+        self.flush()
+        if any(firing.status in _FOR_SCHEDULERS for firing in self.ended.values()):
+            announce_trigger(self.transaction, self.actor, type=EventType.TRIGGER_WAITING, trigger=trigger)
 
     # What is written
 

@@ -48,7 +48,7 @@ def replay_firing(transaction: Transaction, actor: Principal, *, firing_id: Id, 
         transaction.firings.replace(done.changed(next_try_at=None, changed_at=transaction.now()), expected=done)
     batch = Batch(transaction, actor, settings=settings)
     again = _step_again(batch, done) if done.root is not None else _start_again(batch, done, trigger=trigger)
-    batch.flush()
+    batch.wake_schedulers(trigger)
     return batch.ended[again.id]
 
 

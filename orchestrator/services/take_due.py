@@ -85,22 +85,33 @@ class _Turn:
             if actor.may(Permission.FIRE, trigger.project)
         ][:_AT_ONCE]
         self.overdue = transaction.firings.overdue_tasks(now=self.now, limit=_AT_ONCE)
-        closing, line = transaction.firings.due(now=self.now, limit=_LOOKED_AT), transaction.firings.waiting()
-        owners = self._owners({firing.trigger_id for firing in (*closing, *line)})
-        self.closing = [firing for firing in closing if firing.trigger_id in owners][:_AT_ONCE]
-        # Those that this scheduler can do nothing about are left out before the cut: they must not hide the others.
+        # Whose turn it cannot be by this asker is left out before anything is cut: it must not hide the others.
+        closing = self._owners(transaction.firings.owners(due_at=self.now))
+        self.closing = transaction.firings.due(now=self.now, among=list(closing), limit=_AT_ONCE)
+        owners = self._owners(transaction.firings.owners())
+        served = [trigger.id for trigger in owners.values() if self._may_serve(trigger)]
         self.line = [
             firing
-            for firing in line
-            if (trigger := owners.get(firing.trigger_id)) and self._can_serve(firing, trigger=trigger)
+            for firing in transaction.firings.waiting(among=served)
+            if self._can_serve(firing, trigger=owners[firing.trigger_id])
         ][:_AT_ONCE]
         wanted = {firing.trigger_id for firing in (*self.closing, *self.line)}
         self.triggers = transaction.triggers.lock_all([*wanted, *(trigger.id for trigger in self.scheduled)])
 
-    def _owners(self, trigger_ids: set[str]) -> dict[str, Trigger]:
+    def _owners(self, trigger_ids: list[str]) -> dict[str, Trigger]:
         """Return triggers of firings, but for those that the asker may not fire."""
-        found = self.transaction.triggers.find(ids=sorted(trigger_ids), removed=True, limit=len(trigger_ids))
+        found = self.transaction.triggers.find(ids=trigger_ids, removed=True, limit=len(trigger_ids))
         return {trigger.id: trigger for trigger in found if self.actor.may(Permission.FIRE, trigger.project)}
+
+    def _may_serve(self, trigger: Trigger) -> bool:
+        """Tell whether any firing of a trigger may be for the asker, by the functions that it holds."""
+        if (
+            trigger.state is not TriggerState.ACTIVE
+            or trigger.dry_run
+            or not isinstance(trigger.action, FunctionAction)
+        ):
+            return True
+        return trigger.gates is not None or self._holds(trigger.action.function)
 
     def _can_serve(self, firing: Firing, *, trigger: Trigger) -> bool:
         """Tell, before the trigger is locked, whether there may be something to do about one that is due or gating."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _SWITCHES = (EventType.TRIGGER_PAUSED, EventType.TRIGGER_RESUMED, EventType.TRIGGER_REMOVED)
 
 
+_CAME_TO_NOTHING = frozenset({FiringStatus.SKIPPED, FiringStatus.BLOCKED})
+
+
 class Verdicts:
     """Says why triggers fired on events, or why not; what several answers need is read once.
 
@@ -53,7 +56,7 @@ class Verdicts:
             at=event.at,
             trigger_id=trigger.id,
             trigger=trigger.name,
-            fired=firing is not None and firing.status is not FiringStatus.SKIPPED,
+            fired=firing is not None and firing.status not in _CAME_TO_NOTHING,
             status=None if firing is None else firing.status,
             firing_id=None if firing is None else firing.id,
             task_id=None if firing is None else firing.task_id,

@@ -69,6 +69,9 @@ class TriggerTest(Record):
     """Overrides with their templates filled in."""
     name: str | None = None
     queue: str | None = None
+    acts: bool = False
+    """Whether it would do something now: it matches, is neither paused nor for a dry run, and nothing that is known
+    before stands in its way."""
     would: str | None = None
     """The whole action in a sentence, for people."""
 
@@ -83,7 +86,7 @@ class EventVerdict(Record):
     trigger_id: Id
     trigger: Name
     fired: bool
-    """Whether there is a firing for it that is not skipped."""
+    """Whether there is a firing for it that was neither skipped nor blocked."""
     status: str | None = None
     """Of the firing, where there is one."""
     firing_id: Id | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import CaptureError, InvalidRequest
 from orchestrator.sdk.client import Client
+from orchestrator.sdk.notices import say
 from orchestrator.settings import find_server
 from triggers.sdk.actions import Made, action_of, acts, promotion_of, tag_clones, tag_for
 from triggers.sdk.limits import gate_name, gates_of, limits_of, windows_of
@@ -134,6 +135,8 @@ class Declaring:
         task = Task.current_task() or Task.init(
             project_name=project, task_name=name or "trigger scheduler", task_type="service"
         )
+        if not os.environ.get("RETRAIN_TASK_ID"):
+            say(f"goes on in queue {queue!r} as task {task.id}; see: retrain task logs -f {task.id}")
         task.execute_remotely(queue_name=queue)
         self.start(also=also)
 

@@ -148,13 +148,22 @@ class Firings(Protocol):
     def collecting(self, trigger_id: str) -> Firing | None:
         """Return the firing of this trigger whose window is open, or None."""
 
-    def due(self, *, now: datetime, limit: int = 100) -> list[Firing]:
-        """Return those that the clock asks for, the earliest first: windows that close and failures to try again."""
+    def owners(self, *, due_at: datetime | None = None) -> list[str]:
+        """Return ids of triggers with firings that `due` returns at that time, or `waiting` where none is given."""
+
+    def due(self, *, now: datetime, among: Sequence[str] | None = None, limit: int = 100) -> list[Firing]:
+        """Return those that the clock asks for, the earliest first: windows that close and failures to try again.
+
+        Args:
+            now: the database's time.
+            among: ids of triggers; of all where it is not given.
+            limit: most rows.
+        """
 
     def next_due_at(self) -> datetime | None:
         """Return when `due` has the next one, or a claim of one that is due or gating ends; None where none does."""
 
-    def waiting(self, *, of_each: int = 20, limit: int = 10_000) -> list[Firing]:
+    def waiting(self, *, among: Sequence[str] | None = None, of_each: int = 20, limit: int = 10_000) -> list[Firing]:
         """Return those that are due or gating, oldest first, the oldest of each trigger: a long line hides no other."""
 
     def at_work(self, trigger_id: str) -> int:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from sqlalchemy import ColumnElement
+
 
 _ROWS = tables.firings.c
 _FIRINGS = select(*columns_of(Firing, tables.firings))
@@ -117,12 +119,17 @@ class SqlFirings(Noun, Firings):
         return self._unit.record(Firing, _FIRINGS.where(*is_open).order_by(_ROWS.id))
 
     @override
-    def due(self, *, now: datetime, limit: int = 100) -> list[Firing]:
-        closing = and_(_ROWS.status == FiringStatus.COLLECTING.value, _ROWS.due_at <= now)
-        retried = and_(_ROWS.status == FiringStatus.FAILED.value, _ROWS.next_try_at <= now)
+    def owners(self, *, due_at: datetime | None = None) -> list[str]:
+        wanted = _ROWS.status.in_(_IN_LINE) if due_at is None else _asked_for(due_at)
+        return list(self._unit.execute(select(_ROWS.trigger_id).where(wanted).distinct()).scalars())
+
+    @override
+    def due(self, *, now: datetime, among: Sequence[str] | None = None, limit: int = 100) -> list[Firing]:
+        statement = _FIRINGS.where(_asked_for(now))
+        if among is not None:
+            statement = statement.where(self._unit.among(_ROWS.trigger_id, among))
         earliest = func.coalesce(_ROWS.next_try_at, _ROWS.due_at)
-        statement = _FIRINGS.where(or_(closing, retried)).order_by(earliest, _ROWS.id)
-        return self._unit.records(Firing, statement.limit(limit))
+        return self._unit.records(Firing, statement.order_by(earliest, _ROWS.id).limit(limit))
 
     @override
     def next_due_at(self) -> datetime | None:
@@ -132,9 +139,12 @@ class SqlFirings(Noun, Firings):
         return min((at for at in map(self._unit.scalar, (closing, retried, claimed)) if at is not None), default=None)
 
     @override
-    def waiting(self, *, of_each: int = 20, limit: int = 10_000) -> list[Firing]:
+    def waiting(self, *, among: Sequence[str] | None = None, of_each: int = 20, limit: int = 10_000) -> list[Firing]:
         place = func.row_number().over(partition_by=_ROWS.trigger_id, order_by=_ROWS.id)
-        line = select(_ROWS.id, place.label("place")).where(_ROWS.status.in_(_IN_LINE)).subquery()
+        in_line = select(_ROWS.id, place.label("place")).where(_ROWS.status.in_(_IN_LINE))
+        if among is not None:
+            in_line = in_line.where(self._unit.among(_ROWS.trigger_id, among))
+        line = in_line.subquery()
         first = _FIRINGS.join(line, line.c.id == _ROWS.id).where(line.c.place <= of_each)
         return self._unit.records(Firing, first.order_by(_ROWS.id).limit(limit))
 
@@ -184,6 +194,13 @@ class SqlFirings(Noun, Firings):
         its_own = select(_ROWS.id).where(_ROWS.id == tasks.c.firing, _ROWS.trigger_id == trigger_id)
         active = select(tasks.c.id).where(tasks.c.status.in_(_ACTIVE), its_own.exists())
         return list(self._unit.execute(active.order_by(tasks.c.id)).scalars())
+
+
+def _asked_for(now: datetime) -> ColumnElement[bool]:
+    """Match windows that close and failures that are to be tried again."""
+    closing = and_(_ROWS.status == FiringStatus.COLLECTING.value, _ROWS.due_at <= now)
+    retried = and_(_ROWS.status == FiringStatus.FAILED.value, _ROWS.next_try_at <= now)
+    return or_(closing, retried)
 
 
 def _key(firing: Firing, *, event_key: str) -> dict[str, str]:
